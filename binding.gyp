@@ -1,0 +1,32 @@
+{
+  "targets": [
+    {
+      "target_name": "lamina",
+      "conditions": [
+        [
+          "OS=='linux'",
+          {
+            "sources": [
+              "native/addon.cc",
+              "native/constants.cc",
+              "native/copy.cc",
+              "native/data.cc",
+              "native/file.cc",
+              "native/fuse.cc",
+              "native/identity.cc",
+              "native/mount.cc",
+              "native/watch.cc",
+              "native/xattr.cc"
+            ]
+          },
+          { "type": "none" }
+        ]
+      ],
+      "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "_GNU_SOURCE"],
+      "cflags": ["-Wall", "-Wextra", "-Werror", "-O2", "-fvisibility=hidden"],
+      "cflags_cc": ["-std=c++17"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"]
+    }
+  ]
+}

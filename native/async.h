@@ -1,0 +1,81 @@
+// Calls on worker threads: `AsyncCall<F>` takes the arguments of F as `Call<F>` does, runs F on a thread of libuv's pool,
+// and answers with a promise of its result. Buffers among the arguments are kept alive until then.
+#pragma once
+#include <array>
+#include <vector>
+
+#include "args.h"
+
+namespace lamina {
+
+/** Bytes of unknown length, or -errno in `error`. */
+struct Listing {
+  int64_t error = 0;
+  std::vector<uint8_t> bytes;
+};
+
+inline napi_value toValue(napi_env env, const Listing& listing) {
+  if (listing.error < 0) return toValue(env, listing.error);
+  napi_value buffer = nullptr;
+  napi_create_buffer_copy(env, listing.bytes.size(), listing.bytes.data(), nullptr, &buffer);
+  return buffer;
+}
+
+template <auto F, typename R, typename... A>
+class Job {
+ public:
+  static napi_value call(napi_env env, napi_callback_info info) {
+    auto* self = new Job;
+    if (!self->arguments_.load(env, info)) {
+      delete self;
+      return nullptr;
+    }
+    self->hold(env, std::index_sequence_for<A...>{});
+    napi_value promise = nullptr;
+    napi_value name;
+    napi_create_promise(env, &self->deferred_, &promise);
+    napi_create_string_utf8(env, "lamina:job", NAPI_AUTO_LENGTH, &name);
+    napi_create_async_work(env, nullptr, name, run, finish, self, &self->work_);
+    napi_queue_async_work(env, self->work_);
+    return promise;
+  }
+
+ private:
+  static void run(napi_env, void* data) {
+    auto* self = static_cast<Job*>(data);
+    self->result_ = self->arguments_.template apply<F>();
+  }
+
+  static void finish(napi_env env, napi_status, void* data) {
+    auto* self = static_cast<Job*>(data);
+    napi_resolve_deferred(env, self->deferred_, toValue(env, self->result_));
+    for (napi_ref held : self->held_) {
+      if (held != nullptr) napi_delete_reference(env, held);
+    }
+    napi_delete_async_work(env, self->work_);
+    delete self;
+  }
+
+  template <size_t... I>
+  void hold(napi_env env, std::index_sequence<I...>) {
+    ((Arg<A>::kHeld ? (void)napi_create_reference(env, arguments_.values[I], 1, &held_[I]) : (void)0), ...);
+  }
+
+  Arguments<A...> arguments_;
+  std::array<napi_ref, sizeof...(A)> held_{};
+  R result_{};
+  napi_deferred deferred_ = nullptr;
+  napi_async_work work_ = nullptr;
+};
+
+template <auto F>
+struct AsyncBinding;
+
+template <typename R, typename... A, R (*F)(A...)>
+struct AsyncBinding<F> : Job<F, R, A...> {};
+
+/** The napi callback that runs F on a worker thread. F takes no Path: a path belongs to the thread's credentials. */
+template <auto F>
+constexpr napi_callback AsyncCall = AsyncBinding<F>::call;
+
+}  // namespace lamina

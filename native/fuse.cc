@@ -1,0 +1,85 @@
+// /dev/fuse: batches of requests in, batches of replies out, and the backing files of passthrough.
+#include <time.h>
+#include <unistd.h>
+
+#include "linux.h"
+#include "subjects.h"
+
+namespace lamina {
+
+static int64_t nowMicros() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000000 + now.tv_nsec / 1000;
+}
+
+/** One request, or -errno. A read that was interrupted, or whose request was taken back (ENOENT), is made again. */
+static int64_t readRequest(int fd, uint8_t* into, size_t room) {
+  for (;;) {
+    const ssize_t got = read(fd, into, room);
+    if (got >= 0) return got;
+    if (errno != EINTR && errno != ENOENT) return -errno;
+  }
+}
+
+/** As readRequest, trying for `micros` microseconds while there is none. */
+static int64_t awaitRequest(int fd, uint8_t* into, size_t room, int64_t micros) {
+  int64_t got = readRequest(fd, into, room);
+  if (got != -EAGAIN || micros <= 0) return got;
+  const int64_t end = nowMicros() + micros;
+  do {
+    got = readRequest(fd, into, room);
+  } while (got == -EAGAIN && nowMicros() < end);
+  return got;
+}
+
+static int64_t fuseReadCall(int fd, Bytes buffer, Ints starts, int64_t room, int64_t spinMicros) {
+  if (starts.size < 2 || room <= 0 || buffer.size > INT32_MAX) return -EINVAL;
+  const size_t most = starts.size - 1;
+  size_t count = 0;
+  size_t at = 0;
+  starts.data[0] = 0;
+  while (count < most && at + static_cast<size_t>(room) <= buffer.size) {
+    const int64_t got = awaitRequest(fd, buffer.data + at, buffer.size - at, count == 0 ? spinMicros : 0);
+    if (got == -EAGAIN || got == 0) break;
+    if (got < 0) return count > 0 ? static_cast<int64_t>(count) : got;
+    at = (at + static_cast<size_t>(got) + 7) & ~static_cast<size_t>(7);
+    starts.data[++count] = static_cast<int32_t>(at);
+  }
+  return static_cast<int64_t>(count);
+}
+
+static int64_t fuseWriteCall(int fd, Bytes buffer, Ints ends, int count, Ints results) {
+  if (count < 0 || static_cast<size_t>(count) > ends.size || static_cast<size_t>(count) > results.size) return -EINVAL;
+  int32_t at = 0;
+  for (int i = 0; i < count; i++) {
+    const int32_t end = ends.data[i];
+    const uint8_t* message = buffer.part(at, static_cast<int64_t>(end) - at);
+    if (message == nullptr) return -EINVAL;
+    ssize_t put;
+    do {
+      put = write(fd, message, static_cast<size_t>(end - at));
+    } while (put < 0 && errno == EINTR);
+    results.data[i] = put < 0 ? -errno : 0;
+    at = end;
+  }
+  return count;
+}
+
+static int64_t fuseBackingOpenCall(int fuseFd, int fd) {
+  const FuseBackingMap map{fd, 0, 0};
+  return result(ioctl(fuseFd, kFuseBackingOpen, &map));
+}
+
+static int64_t fuseBackingCloseCall(int fuseFd, unsigned id) { return result(ioctl(fuseFd, kFuseBackingClose, &id)); }
+
+static constexpr Method kMethods[] = {
+    {"fuseRead", Call<fuseReadCall>},
+    {"fuseWrite", Call<fuseWriteCall>},
+    {"fuseBackingOpen", Call<fuseBackingOpenCall>},
+    {"fuseBackingClose", Call<fuseBackingCloseCall>},
+};
+
+Methods fuseMethods() { return {kMethods, sizeof kMethods / sizeof kMethods[0]}; }
+
+}  // namespace lamina

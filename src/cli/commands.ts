@@ -1,0 +1,26 @@
+// The table of commands. A command's code is loaded when it is called: an engine starts one `lamina` per mount, and the
+// time that takes counts.
+import type { Command } from 'commander';
+
+export interface CommandRow {
+  readonly name: string;
+  readonly summary: string;
+  /** The code: adds arguments, options and the action to the command; and help that costs time, when it is wanted. */
+  load(): Promise<{ define(command: Command, help: boolean): void | Promise<void> }>;
+}
+
+export const COMMANDS: readonly CommandRow[] = [
+  { name: 'mount', summary: 'show stacked layer directories as one tree', load: () => import('./mount.js') },
+  { name: 'umount', summary: 'end such a mount', load: () => import('./umount.js') },
+  {
+    name: 'layer',
+    summary: 'what an upper layer changes; layers to and from tar',
+    load: () => import('./layers.js'),
+  },
+  {
+    name: 'doctor',
+    summary: 'what this host offers, and which options suit it',
+    load: () => import('./doctor.js'),
+  },
+  { name: 'demo', summary: 'three layers, mounted, changed and looked at', load: () => import('./demo.js') },
+];

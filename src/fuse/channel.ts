@@ -1,0 +1,68 @@
+// How requests come in and replies go out: the only thing a transport has to offer. /dev/fuse, the memory channel and
+// later io_uring stand behind it; a session knows nothing else of its transport.
+import { wordsOf } from './layout.js';
+import type { RawBuffer } from './raw.js';
+
+/** A buffer that requests arrive in. Whoever needs its bytes after the request was handled holds it. */
+export class Frame {
+  readonly words: Uint32Array;
+  private holds = 0;
+  private detached = false;
+
+  /** `free` is called once the frame, having been detached, is held by nobody. */
+  constructor(
+    readonly buffer: RawBuffer,
+    private readonly free: (frame: Frame) => void,
+  ) {
+    this.words = wordsOf(buffer);
+  }
+
+  get held(): boolean {
+    return this.holds > 0;
+  }
+
+  hold(): void {
+    this.holds++;
+  }
+
+  release(): void {
+    this.holds--;
+    if (this.holds === 0 && this.detached) {
+      this.detached = false;
+      this.free(this);
+    }
+  }
+
+  /** The channel goes on with another frame; this one comes back through `free`. */
+  detach(): void {
+    this.detached = true;
+  }
+}
+
+/** The session, as its channel sees it. */
+export interface Receiver {
+  /** Handles the request at `start` .. `end` (8-aligned start) of the frame; never throws. */
+  request(frame: Frame, start: number, end: number): void;
+  /** Sends what has been answered. Called after each batch. */
+  flush(): void;
+  /** Answers that are still being worked on. */
+  readonly outstanding: number;
+}
+
+export interface Channel {
+  /** Can the kernel take backing descriptors through this channel? */
+  readonly passthrough: boolean;
+  /** Delivers requests until the other side has gone; rejects when the transport itself fails. */
+  run(receiver: Receiver): Promise<void>;
+  /** Sends the messages buffer[0 .. ends[0]], buffer[ends[0] .. ends[1]] and so on, before it returns. */
+  write(buffer: Buffer, ends: Int32Array, count: number): void;
+  /** Sends one message that may wait for locks that a caller of ours holds: never on this thread. */
+  writeAside(message: Buffer): Promise<void>;
+  /** Something was answered outside a request: a good moment to look for the next one. */
+  kick(): void;
+  /** A backing id (> 0) for a descriptor, or -errno. */
+  backingOpen(fd: number): number;
+  backingClose(id: number): void;
+  /** Stops delivering and closes the transport; `run` resolves. */
+  close(): void;
+}

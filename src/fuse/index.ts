@@ -1,0 +1,27 @@
+export { type Channel, Frame, type Receiver } from './channel.js';
+export { DevChannel, type DevChannelOptions } from './channel-dev.js';
+export { MemoryChannel, type MemoryChannelOptions } from './channel-memory.js';
+export type {
+  Agreed,
+  AttrChange,
+  Caller,
+  DirSink,
+  FileSystem,
+  FileTime,
+  FsStat,
+  Notifier,
+  Opened,
+  Timeouts,
+} from './filesystem.js';
+export * as layout from './layout.js';
+export {
+  MOUNT_FLAGS,
+  type MountFlag,
+  type MountOptions,
+  mountFuse,
+  type UnmountOptions,
+  unmount,
+} from './mount.js';
+export * as protocol from './protocol.js';
+export { Session, type SessionOptions, serve } from './session.js';
+export type { Trace } from './trace.js';

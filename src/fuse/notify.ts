@@ -1,0 +1,88 @@
+// Tells the kernel what it did not ask. Attribute notices take no lock and leave with the replies. The others may wait for
+// a directory or page that some caller of ours has locked while it waits for our answer, so they are written aside, one
+// at a time and in order, never on the thread that answers.
+import type { ByteString } from '../base/index.js';
+import type { Channel } from './channel.js';
+import type { Notifier } from './filesystem.js';
+import { INVAL_ENTRY_OUT, INVAL_INODE_OUT, OUT_HEADER, put64, wordsOf } from './layout.js';
+import type { NodeTable } from './nodes.js';
+import { NOTIFY } from './protocol.js';
+
+/** A message's buffer: header with `code`, body of `bytes`. */
+function message(code: number, bytes: number): { buffer: Buffer; words: Uint32Array; body: number } {
+  const length = OUT_HEADER.words * 4 + bytes;
+  const buffer = Buffer.alloc((length + 3) & ~3).subarray(0, length);
+  const words = wordsOf(Buffer.from(buffer.buffer, buffer.byteOffset, (length + 3) & ~3));
+  words[OUT_HEADER.len] = length;
+  words[OUT_HEADER.error] = code;
+  return { buffer, words, body: OUT_HEADER.words };
+}
+
+export class KernelNotifier implements Notifier<object> {
+  /** Attribute notices that wait for the end of the request at hand. */
+  private readonly stale = new Set<object>();
+  private tail: Promise<void> = Promise.resolve();
+  /** Notices that are still on their way. */
+  pending = 0;
+
+  /** `later` asks for a call of `flush` soon. */
+  constructor(
+    private readonly nodes: NodeTable<object>,
+    private readonly channel: Channel,
+    private readonly later: () => void,
+  ) {}
+
+  attributes(node: object): void {
+    if (this.nodes.idOf(node) === 0) return;
+    if (this.stale.size === 0) this.later();
+    this.stale.add(node);
+  }
+
+  data(node: object): void {
+    const id = this.nodes.idOf(node);
+    if (id !== 0) this.aside(inode(id, 0));
+  }
+
+  entry(parent: object, name: ByteString): void {
+    const id = this.nodes.idOf(parent);
+    if (id === 0) return;
+    const { buffer, words, body } = message(NOTIFY.INVAL_ENTRY, INVAL_ENTRY_OUT.words * 4 + name.length + 1);
+    put64(words, body + INVAL_ENTRY_OUT.parent, id);
+    words[body + INVAL_ENTRY_OUT.namelen] = name.length;
+    buffer.write(name, (body + INVAL_ENTRY_OUT.words) * 4, 'latin1');
+    this.aside(buffer);
+  }
+
+  /** Writes the attribute notices; after the replies, which must not overtake them with older values. */
+  flush(): void {
+    if (this.stale.size === 0) return;
+    const ends = new Int32Array(1);
+    for (const node of this.stale) {
+      const id = this.nodes.idOf(node);
+      if (id === 0) continue;
+      const buffer = inode(id, -1);
+      ends[0] = buffer.length;
+      this.channel.write(buffer, ends, 1);
+    }
+    this.stale.clear();
+  }
+
+  /** Settles when every notice that was asked for has been written. */
+  idle(): Promise<void> {
+    return this.tail;
+  }
+
+  private aside(buffer: Buffer): void {
+    this.pending++;
+    this.tail = this.tail.then(() => this.channel.writeAside(buffer)).finally(() => this.pending--);
+  }
+}
+
+/** `offset` -1: attributes only; 0: all data as well. */
+function inode(id: number, offset: number): Buffer {
+  const { buffer, words, body } = message(NOTIFY.INVAL_INODE, INVAL_INODE_OUT.words * 4);
+  put64(words, body + INVAL_INODE_OUT.nodeid, id);
+  put64(words, body + INVAL_INODE_OUT.offset, offset);
+  put64(words, body + INVAL_INODE_OUT.length, 0);
+  return buffer;
+}

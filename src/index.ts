@@ -1,0 +1,144 @@
+// laminafs as a library: mounts a union and serves it in this process.
+//
+//   const mounted = await mount({ lowerdir: ['/layers/app', '/layers/base'], upperdir: '/w/upper', workdir: '/w/work' }, '/mnt');
+import { type ByteString, fromText, toText } from './base/index.js';
+import { checkMountpoint } from './cli/mountpoint.js';
+import { unmountAside } from './cli/unmountaside.js';
+import {
+  type Agreed,
+  DevChannel,
+  type FileSystem,
+  MOUNT_FLAGS,
+  type MountFlag,
+  mountFuse,
+  Session,
+} from './fuse/index.js';
+import {
+  absolutePath,
+  formatOptions,
+  type MountFlags,
+  OptionError,
+  type OptionValue,
+  parseOptions,
+  Union,
+  type UnionConfig,
+  withAbsolutePaths,
+} from './union/index.js';
+
+export { SysError } from './base/index.js';
+export { OptionError, type UnionConfig } from './union/index.js';
+
+/** Mount options by the names that `lamina help mount` lists. Paths are plain, without backslashes; flags are true. */
+export interface MountOptions {
+  /** Lower layers, topmost first. */
+  lowerdir: readonly string[];
+  /** Takes the changes; needs workdir. Without it the mount is read-only. */
+  upperdir?: string;
+  workdir?: string;
+  [option: string]: OptionValue;
+}
+
+/** A live mount. */
+export interface Mounted {
+  readonly mountpoint: string;
+  /** What was accepted although it changes nothing, and why: one sentence each. */
+  readonly notes: readonly string[];
+  /** The protocol's minor version, and whether open files bypass this process. */
+  readonly agreed: Pick<Agreed<object>, 'minor' | 'passthrough'>;
+  /** Settles when the mount is gone, whoever ended it, and everything is released. Rejects if it had to be given up. */
+  readonly closed: Promise<void>;
+  /** Ends the mount; rejects (EBUSY) when it is in use, unless `lazy`: then it ends with its last user. */
+  unmount(options?: { lazy?: boolean }): Promise<void>;
+}
+
+/** For who wants to see what goes on. */
+export interface Observer {
+  /** Takes one line per request when the option `debug` is set. */
+  trace?(line: string): void;
+  /** Takes defects: a request was answered with EIO because of it. */
+  defect?(error: unknown, operation: string): void;
+}
+
+/**
+ * Mounts a union; resolves once it is live. `options` is an option string as in mount(8), or an object.
+ *
+ * This process serves the mount: a synchronous file system call on it (`readFileSync`) from here waits for itself for ever.
+ * Use the asynchronous calls, or `lamina mount`, which serves it elsewhere.
+ * @throws OptionError for an option, SysError for a layer or the mount point.
+ */
+export async function mount(
+  options: string | MountOptions,
+  mountpoint: string,
+  observer: Observer = {},
+): Promise<Mounted> {
+  const cwd = fromText(process.cwd());
+  const text = typeof options === 'string' ? fromText(options) : formatOptions(options);
+  return mountUnion(
+    withAbsolutePaths(parseOptions(text), cwd),
+    absolutePath(fromText(mountpoint), cwd),
+    observer,
+  );
+}
+
+/** The same from parsed options and a byte string; all paths absolute. */
+export async function mountUnion(
+  config: UnionConfig,
+  mountpoint: ByteString,
+  observer: Observer = {},
+): Promise<Mounted> {
+  checkMountpoint(mountpoint, config);
+  const union = Union.open(config);
+  let fd: number;
+  try {
+    fd = await mountFuse({ ...config.mount, ...fuseMount(config), mountpoint });
+  } catch (error) {
+    await union.destroy();
+    throw error;
+  }
+  const channel = new DevChannel(fd, { spinMicros: config.spin });
+  return begin(union, channel, config, mountpoint, observer);
+}
+
+function fuseMount(config: UnionConfig) {
+  const { allowOther } = config.mount;
+  return {
+    readonly: config.readonly,
+    allowOther: allowOther === 'auto' ? process.geteuid?.() === 0 : allowOther,
+    flags: (Object.keys(MOUNT_FLAGS) as MountFlag[]).filter(
+      flag => config.mount[flag as keyof MountFlags] === true,
+    ),
+    data: config.mount.labels,
+  };
+}
+
+async function begin(
+  union: Union,
+  channel: DevChannel,
+  config: UnionConfig,
+  mountpoint: ByteString,
+  observer: Observer,
+): Promise<Mounted> {
+  const { trace, defect } = observer;
+  let closed: Promise<void> | undefined;
+  const session = await new Promise<Session>((resolve, reject) => {
+    const session: Session = new Session(union as FileSystem, channel, {
+      acl: config.acl,
+      passthrough: config.passthrough !== 'off',
+      onReady: () => resolve(session),
+      ...(config.debug && trace !== undefined ? { trace } : {}),
+      ...(defect === undefined ? {} : { onError: defect }),
+    });
+    closed = session.serve();
+    closed.then(() => reject(new Error(`${toText(mountpoint)} was unmounted before it was live`)), reject);
+  });
+  const mounted: Mounted = {
+    mountpoint: toText(mountpoint),
+    notes: config.notes,
+    agreed: session.context.terms,
+    closed: closed!,
+    unmount: (options = {}) => unmountAside(mountpoint, options.lazy === true),
+  };
+  if (config.passthrough !== 'on' || mounted.agreed.passthrough) return mounted;
+  await mounted.unmount();
+  throw new OptionError('passthrough', 'the kernel does not grant it (it needs root and Linux 6.9)');
+}

@@ -1,0 +1,200 @@
+// The writable layer: the upper directory, its work directory on the same mount, and what their file system can hold.
+// Everything that must appear at once is made in the work directory under a temporary name and moved into place.
+import { type ByteString, E, ok, S, SysError } from '../base/index.js';
+import {
+  AT,
+  close,
+  flock,
+  getxattr,
+  LOCK,
+  linkat,
+  mkdirat,
+  mknodat,
+  O,
+  openChild,
+  RENAME,
+  removexattr,
+  renameat2,
+  setxattr,
+  unlinkat,
+} from '../sys/index.js';
+import { Layer } from './layer.js';
+import type { RealDir } from './realdir.js';
+import { removeEntry } from './removal.js';
+import { type Namespace, type Note, noteName, OPAQUE_MARK } from './spelling.js';
+import { CharWhiteouts, DotWhiteouts, type WhiteoutWriter } from './whiteouts.js';
+
+/** What the file system of the upper was seen to do. */
+export interface UpperAbilities {
+  /** Private notes can be kept as xattrs of this name space; null: it has no xattrs for us. */
+  readonly namespace: Namespace | null;
+  /** Character devices 0/0 with RENAME_WHITEOUT and RENAME_EXCHANGE. */
+  readonly charWhiteouts: boolean;
+  readonly exchange: boolean;
+  readonly tmpfile: boolean;
+}
+
+export class Upper {
+  readonly whiteouts: WhiteoutWriter;
+  private counter = 0;
+
+  constructor(
+    readonly layer: Layer,
+    /** The directory `work` in the work directory: temporary names only. */
+    readonly work: Layer,
+    /** The directory `index` in the work directory; null without the index. */
+    public index: Layer | null,
+    readonly abilities: UpperAbilities,
+    /** The name space of notes, also where they cannot be written. */
+    readonly namespace: Namespace,
+  ) {
+    this.whiteouts = abilities.charWhiteouts ? new CharWhiteouts(this) : new DotWhiteouts(this);
+  }
+
+  /** A name in `work` that nobody else uses. The kernel's own are spelled alike, and cleaned alike. */
+  temporaryName(): ByteString {
+    return `#${(++this.counter).toString(16)}`;
+  }
+
+  /** Writes a private note; false where the file system cannot hold it. */
+  setNote(dirfd: number, name: ByteString, note: Note, value: Uint8Array): boolean {
+    if (this.abilities.namespace === null) return false;
+    const rc = setxattr(dirfd, name, noteName(this.namespace, note), value, 0);
+    if (rc === -E.EOPNOTSUPP || rc === -E.EPERM) return false;
+    ok(rc, `${this.layer.path}: note ${note} on ${name}`);
+    return true;
+  }
+
+  getNote(dirfd: number, name: ByteString, note: Note): Buffer | null {
+    if (this.abilities.namespace === null) return null;
+    const value = getxattr(dirfd, name, noteName(this.namespace, note));
+    return typeof value === 'number' ? null : value;
+  }
+
+  removeNote(dirfd: number, name: ByteString, note: Note): void {
+    if (this.abilities.namespace !== null) removexattr(dirfd, name, noteName(this.namespace, note));
+  }
+
+  /** Makes a directory hide what the layers below have in it. */
+  setOpaque(dirfd: number, name: ByteString): void {
+    if (this.setNote(dirfd, name, 'opaque', Buffer.from('y'))) return;
+    const dir = ok(openChild(dirfd, name, O.PATH | O.DIRECTORY, 0), name);
+    const rc = mknodat(dir, OPAQUE_MARK, S.IFREG | 0o444, 0, 0);
+    close(dir);
+    if (rc !== -E.EEXIST) ok(rc, `${this.layer.path}: opaque mark in ${name}`);
+  }
+
+  /** Removes a temporary thing of `work`, with what is in it. */
+  discard(name: ByteString): void {
+    removeEntry(this.work.root.fd(), name);
+  }
+
+  close(): void {
+    this.whiteouts.close();
+    this.index?.close();
+    this.work.close();
+    this.layer.close();
+  }
+}
+
+/**
+ * Takes the upper directory and the work directory, so that no second mount of ours does, and looks at what they can
+ * do. `wanted` is the name space to keep notes in; null: trusted if that can be written, else user.
+ */
+export function openUpper(upperPath: ByteString, workPath: ByteString, wanted: Namespace | null): Upper {
+  const layer = Layer.open(upperPath, true);
+  lock(layer, 'upperdir');
+  const base = Layer.open(workPath, true);
+  lock(base, 'workdir');
+  const made = mkdirat(base.rootFd, WORK, 0o700);
+  if (made !== -E.EEXIST) ok(made, `${workPath}/${WORK}`);
+  refuseIncompatible(base);
+  const work = Layer.open(`${workPath}/${WORK}`, true);
+  emptyDirectory(work);
+  const namespace = probeNamespace(work, wanted);
+  const upper = new Upper(layer, work, null, probe(work, namespace), namespace ?? wanted ?? 'user');
+  heldBases.set(upper, base);
+  return upper;
+}
+
+const WORK = 'work';
+const INDEX = 'index';
+/** The work directory itself stays open for its lock. */
+const heldBases = new WeakMap<Upper, Layer>();
+
+/** Opens (or makes) the index directory beside `work`. */
+export function openIndex(upper: Upper): Layer {
+  const base = heldBases.get(upper)!;
+  const made = mkdirat(base.rootFd, INDEX, 0o700);
+  if (made !== -E.EEXIST) ok(made, `${base.path}/${INDEX}`);
+  upper.index = Layer.open(`${base.path}/${INDEX}`, true);
+  return upper.index;
+}
+
+/** Marks the work directory: its upper is not to be trusted until a clean end (the kernel's format). */
+export function markVolatile(upper: Upper): void {
+  let dir: RealDir = upper.work.root;
+  for (const name of ['incompat', 'volatile', 'dirty']) {
+    ok(mkdirat(dir.fd(), name, 0o700), `${upper.work.path}/${name}`);
+    dir = dir.child(name);
+  }
+}
+
+/** The mount ended cleanly and everything is on disk. */
+export function unmarkVolatile(upper: Upper): void {
+  upper.discard('incompat');
+}
+
+function lock(layer: Layer, what: string): void {
+  if (flock(layer.rootFd, LOCK.EX | LOCK.NB) < 0) {
+    throw new SysError(E.EBUSY, `${what} ${layer.path} is in use by another mount`);
+  }
+}
+
+function refuseIncompatible(base: Layer): void {
+  const work = base.root.child(WORK);
+  const fd = openChild(work.fd(), 'incompat', O.PATH | O.DIRECTORY, 0);
+  work.release();
+  if (fd < 0) return;
+  close(fd);
+  throw new SysError(
+    E.EINVAL,
+    `workdir ${base.path} belongs to a volatile mount that did not end cleanly: its upper may be damaged; ` +
+      'remove both, or only work/incompat if you trust it',
+  );
+}
+
+/** What a crash left in `work` is rubbish: nothing there was ever visible. */
+function emptyDirectory(work: Layer): void {
+  for (const name of work.root.names()) removeEntry(work.rootFd, name);
+}
+
+function probeNamespace(work: Layer, wanted: Namespace | null): Namespace | null {
+  for (const namespace of wanted === null ? (['trusted', 'user'] as const) : [wanted]) {
+    const name = noteName(namespace, 'opaque');
+    if (setxattr(work.rootFd, '', name, Buffer.from('0'), 0) < 0) continue;
+    removexattr(work.rootFd, '', name);
+    return namespace;
+  }
+  return null;
+}
+
+function probe(work: Layer, namespace: Namespace | null): UpperAbilities {
+  const fd = work.rootFd;
+  const file = (name: ByteString) => mknodat(fd, name, S.IFREG | 0o600, 0, 0);
+  ok(file('#a'), work.path);
+  ok(file('#b'), work.path);
+  const exchange = renameat2(fd, '#a', fd, '#b', RENAME.EXCHANGE) >= 0;
+  const device = mknodat(fd, '#c', S.IFCHR, 0, 0) >= 0;
+  const linked = device && linkat(fd, '#c', fd, '#d', 0) >= 0;
+  const leaves = linked && renameat2(fd, '#a', fd, '#e', RENAME.WHITEOUT) >= 0;
+  for (const name of ['#a', '#b', '#c', '#d', '#e']) unlinkat(fd, name, 0);
+  const temporary = openChild(fd, '.', O.TMPFILE | O.RDWR, 0o600);
+  let tmpfile = false;
+  if (temporary >= 0) {
+    tmpfile = linkat(AT.FDCWD, `/proc/self/fd/${temporary}`, fd, '#f', AT.SYMLINK_FOLLOW) >= 0;
+    close(temporary);
+    unlinkat(fd, '#f', 0);
+  }
+  return { namespace, charWhiteouts: leaves && exchange, exchange, tmpfile };
+}

@@ -1,0 +1,108 @@
+// An upper directory as an OCI layer tar: AUFS-style whiteouts in front of their siblings, everything sorted by bytes, so
+// that the same tree always gives the same tar. Source: OCI image-spec, layer.md.
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type ByteString, toText } from '../base/index.js';
+import { OPAQUE_MARK, whiteoutFileName } from '../layer/index.js';
+import { type DiffOptions, diffItems, type LinkedItem } from './diff.js';
+import type { Entry } from './entry.js';
+import { readData } from './node.js';
+import { END, encodeEntry, padding } from './tar-write.js';
+import { join } from './walk.js';
+
+export interface LayerTarOptions extends DiffOptions {
+  /** Called with each entry's path once it is written. `bytes`: of the tar so far. */
+  onEntry?: ((path: ByteString, bytes: number) => void) | undefined;
+  /** Called with what the tar cannot hold, a sentence each. */
+  onNote?: ((note: string) => void) | undefined;
+}
+
+/** Small pieces are collected up to this size (bytes). */
+const BATCH = 1 << 18;
+
+/** The tar of `upper` as buffers. Deletions are spelled out when the lowers are given, else by opaque marks. */
+export async function* layerTar(
+  upper: ByteString,
+  options: LayerTarOptions = {},
+): AsyncGenerator<Buffer, void, undefined> {
+  let batch: Buffer[] = [];
+  let size = 0;
+  let total = 0;
+  for await (const { piece, path } of pieces(upper, options)) {
+    // Data come in a buffer that is used again.
+    batch.push(Buffer.from(piece));
+    size += piece.length;
+    total += piece.length;
+    if (path !== null) options.onEntry?.(path, total);
+    if (size < BATCH) continue;
+    yield batch.length === 1 ? batch[0]! : Buffer.concat(batch);
+    batch = [];
+    size = 0;
+  }
+  yield Buffer.concat([...batch, END]);
+}
+
+/** `path` is set on the last piece of an entry. */
+interface Piece {
+  piece: Buffer;
+  path: ByteString | null;
+}
+
+async function* pieces(upper: ByteString, options: LayerTarOptions): AsyncGenerator<Piece, void, undefined> {
+  for await (const item of diffItems(upper, options)) {
+    if (item.kind === 'D') {
+      yield { piece: encodeEntry(whiteout(deletionOf(item.path))), path: item.path };
+    } else if (item.node.type === 'socket') {
+      options.onNote?.(`${toText(item.path)}: a socket has no place in a layer and was left out`);
+    } else {
+      yield* member(item);
+      if (item.opaque) yield { piece: encodeEntry(whiteout(join(item.path, OPAQUE_MARK))), path: item.path };
+    }
+  }
+}
+
+async function* member(item: LinkedItem & { kind: 'A' | 'C' }): AsyncGenerator<Piece, void, undefined> {
+  const { node, path } = item;
+  const type = node.type === 'socket' ? 'file' : node.type;
+  const header: Entry =
+    item.link === null
+      ? { ...node, type, path }
+      : { ...node, type: 'link', path, target: item.link, size: 0, major: 0, minor: 0, xattrs: new Map() };
+  yield { piece: encodeEntry(header), path: header.size === 0 ? path : null };
+  if (header.size === 0) return;
+  for await (const piece of readData(item.data, header.size)) yield { piece, path: null };
+  yield { piece: padding(header.size), path };
+}
+
+function deletionOf(path: ByteString): ByteString {
+  const slash = path.lastIndexOf('/') + 1;
+  return path.slice(0, slash) + whiteoutFileName(path.slice(slash));
+}
+
+/** An empty file that says something. Its time is fixed: a deletion's own time is nowhere kept. */
+function whiteout(path: ByteString): Entry {
+  return {
+    path,
+    type: 'file',
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    mtime: 0,
+    mtimeNsec: 0,
+    target: '',
+    major: 0,
+    minor: 0,
+    xattrs: new Map(),
+  };
+}
+
+/** Writes the tar of `upper` to `stream` and ends it. `lowers` as in DiffOptions. */
+export async function writeLayerTar(
+  upper: ByteString,
+  lowers: readonly ByteString[] | undefined,
+  stream: Writable,
+  options: Omit<LayerTarOptions, 'lowers'> = {},
+): Promise<void> {
+  await pipeline(layerTar(upper, { ...options, lowers }), stream);
+}

@@ -1,0 +1,82 @@
+// Changing attributes. Everything but nothing copies the file up; a change of size needs its data too.
+import { E, ok, S, Stat, SysError } from '../base/index.js';
+import type { AttrChange, Caller, FileTime } from '../fuse/index.js';
+import {
+  AT,
+  close,
+  fchmodat,
+  fchownat,
+  ftruncate,
+  O,
+  removexattr,
+  statx,
+  UTIME,
+  utimensat,
+} from '../sys/index.js';
+import { copyUp } from './copyup.js';
+import { openReal } from './io.js';
+import { readStat } from './lookup.js';
+import type { Node } from './node.js';
+import type { Stack } from './stack.js';
+
+const CAPABILITY = 'security.capability';
+const before = new Stat();
+
+export function setattr(
+  stack: Stack,
+  _caller: Caller,
+  node: Node,
+  change: AttrChange,
+  out: Stat,
+): void | Promise<void> {
+  const copying = copyUp(stack, node, change.size === 0);
+  if (copying === undefined) return change1(stack, node, change, out);
+  return copying.then(() => change1(stack, node, change, out));
+}
+
+function change1(stack: Stack, node: Node, change: AttrChange, out: Stat): void {
+  if (change.size !== undefined) truncate(node, change.size, change.killPrivileges ?? false);
+  const what = node.describe();
+  if (change.uid !== undefined || change.gid !== undefined) {
+    ok(fchownat(node.fd(), node.leaf(), change.uid ?? -1, change.gid ?? -1), `owner of ${what}`);
+  }
+  if (change.mode !== undefined)
+    ok(fchmodat(node.fd(), node.leaf(), change.mode & 0o7777), `mode of ${what}`);
+  if (change.atime !== undefined || change.mtime !== undefined) setTimes(node, change.atime, change.mtime);
+  readStat(stack, node, out);
+}
+
+function truncate(node: Node, size: number, killPrivileges: boolean): void {
+  const fd = openReal(node, O.WRONLY | O.NONBLOCK);
+  const rc = ftruncate(fd, size);
+  close(fd);
+  ok(rc, `size of ${node.describe()}`);
+  if (killPrivileges) dropPrivileges(node);
+}
+
+/**
+ * What a write by somebody without CAP_FSETID takes from a file: setuid, setgid of a group-executable file, and file
+ * capabilities. The daemon writes as root, so the kernel does not do it for us.
+ */
+export function dropPrivileges(node: Node): void {
+  const leaf = node.leaf();
+  ok(
+    statx(node.fd(), leaf, AT.SYMLINK_NOFOLLOW | (leaf === '' ? AT.EMPTY_PATH : 0), before.slots),
+    node.describe(),
+  );
+  const drops = S.ISUID | ((before.mode & 0o010) !== 0 ? S.ISGID : 0);
+  if ((before.mode & drops) !== 0) {
+    ok(fchmodat(node.fd(), leaf, before.mode & 0o7777 & ~drops), `mode of ${node.describe()}`);
+  }
+  const rc = removexattr(node.fd(), leaf, CAPABILITY);
+  if (rc < 0 && rc !== -E.ENODATA && rc !== -E.EOPNOTSUPP)
+    throw new SysError(-rc, `${CAPABILITY} of ${node.describe()}`);
+}
+
+function setTimes(node: Node, atime: FileTime | undefined, mtime: FileTime | undefined): void {
+  const nsec = (time: FileTime | undefined) =>
+    time === undefined ? UTIME.OMIT : time === 'now' ? UTIME.NOW : time.nsec;
+  const sec = (time: FileTime | undefined) => (typeof time === 'object' ? time.sec : 0);
+  const rc = utimensat(node.fd(), node.leaf(), sec(atime), nsec(atime), sec(mtime), nsec(mtime));
+  ok(rc, `times of ${node.describe()}`);
+}

@@ -1,0 +1,252 @@
+// Copy-up: the lower file becomes an upper file, at once and whole. The copy is made out of sight (O_TMPFILE, or a
+// temporary name in work), gets its attributes, and then its name; a crash leaves the lower file or the upper one.
+import { type ByteString, crashPoint, DT, E, ok, S, Stat, SysError } from '../base/index.js';
+import { type RealDir, readMarks } from '../layer/index.js';
+import {
+  AT,
+  close,
+  copyFileAsync,
+  linkat,
+  mkdirat,
+  mknodat,
+  O,
+  openChild,
+  openPath,
+  readlinkat,
+  renameat2,
+  statx,
+  symlinkat,
+  unlinkat,
+} from '../sys/index.js';
+import { copyAttributes, setTimes } from './copyattrs.js';
+import { isInIndex, moveToIndex, noteLowerNlink, noteNlink } from './links.js';
+import { Dir, type Node } from './node.js';
+import { handleOf, writeOrigin } from './origin.js';
+import type { Stack } from './stack.js';
+
+const parentStat = new Stat();
+const linkTarget = Buffer.alloc(4096);
+
+/** A copy that has no name yet: an O_TMPFILE descriptor, or a temporary name in work. */
+interface Unborn {
+  readonly fd: number;
+  readonly temp: ByteString | null;
+}
+
+/**
+ * Makes sure that the node's file is in the upper. `empty`: the caller truncates it anyway, so no data is copied.
+ * Throws ENOSPC and the like with nothing changed.
+ */
+export function copyUp(stack: Stack, node: Node, empty = false): void | Promise<void> {
+  stack.writable();
+  if (node instanceof Dir) return copyUpDir(stack, node);
+  if (node.isUpper()) {
+    if (linkLowerNames(stack, node)) noteNlink(stack, node);
+    return;
+  }
+  if (node.copying !== null) return node.copying;
+  const stat = new Stat();
+  ok(statx(node.fd(), node.leaf(), AT.SYMLINK_NOFOLLOW, stat.slots), node.describe());
+  if (node.type !== DT.REG || empty || stat.size === 0) {
+    const unborn = node.type === DT.REG ? unbornFile(stack) : unbornSpecial(stack, node, stat);
+    if (empty) stat.size = 0;
+    return bear(stack, node, stat, unborn);
+  }
+  node.copying = copyData(stack, node, stat).finally(() => {
+    node.copying = null;
+    stack.shrink(node);
+  });
+  return node.copying;
+}
+
+/** Copies a directory (and those above it) without its entries. */
+export function copyUpDir(stack: Stack, dir: Dir): void {
+  if (dir.isUpper()) return;
+  const upper = stack.writable();
+  const parent = dir.parent;
+  if (parent === null) throw new SysError(E.ENOENT, dir.describe());
+  copyUpDir(stack, parent);
+  const stat = new Stat();
+  ok(statx(dir.fd(), '', AT.EMPTY_PATH, stat.slots), dir.describe());
+  const lower = dir.reals[0]!;
+  const work = upper.work.rootFd;
+  const temp = upper.temporaryName();
+  ok(mkdirat(work, temp, 0o700), `copy-up of ${dir.describe()}`);
+  try {
+    crashPoint('copyup-dir:made');
+    writeOrigin(stack, work, temp, { layer: lower.layer, handle: handleOf(lower, '') });
+    copyAttributes(stack, lower, '', stat, work, temp);
+    crashPoint('copyup-dir:attributes');
+    place(stack, parent, dirfd => renameat2(work, temp, dirfd, dir.name, 0), dir.name);
+  } catch (error) {
+    upper.discard(temp);
+    throw error;
+  }
+  crashPoint('copyup-dir:moved');
+  const real = parent.upper().child(dir.name);
+  dir.reals.unshift(real);
+  dir.defaultAcl = readMarks(real, stack.xattrNames.namespace, true).defaultAcl;
+  dir.impure = false;
+  dir.redirect = null;
+  stack.notify.attributes(dir);
+}
+
+async function copyData(stack: Stack, node: Node, stat: Stat): Promise<void> {
+  const source = openLower(node);
+  let unborn: Unborn;
+  try {
+    unborn = unbornFile(stack);
+  } catch (error) {
+    close(source);
+    throw error;
+  }
+  const rc = await copyFileAsync(source, unborn.fd, stat.size, stack.behaviour.syncCopies);
+  close(source);
+  if (rc < 0) {
+    abandon(stack, unborn);
+    throw new SysError(-rc, `copy-up of ${node.describe()}`);
+  }
+  crashPoint('copyup:data');
+  bear(stack, node, stat, unborn);
+}
+
+/** Opens the data of a lower file so that reading leaves no trace. */
+export function openLower(node: Node): number {
+  const layer = node.real.layer;
+  const fd = openChild(
+    node.real.fd(),
+    node.realName,
+    O.RDONLY | O.NONBLOCK | (layer.noatime ? O.NOATIME : 0),
+    0,
+  );
+  if (fd !== -E.EPERM || !layer.noatime) return ok(fd, node.describe());
+  return ok(openChild(node.real.fd(), node.realName, O.RDONLY | O.NONBLOCK, 0), node.describe());
+}
+
+function unbornFile(stack: Stack): Unborn {
+  const upper = stack.writable();
+  if (upper.abilities.tmpfile) {
+    return {
+      fd: ok(openChild(upper.work.rootFd, '.', O.TMPFILE | O.RDWR, 0o600), upper.work.path),
+      temp: null,
+    };
+  }
+  const temp = upper.temporaryName();
+  const flags = O.RDWR | O.CREAT | O.EXCL;
+  return { fd: ok(openChild(upper.work.rootFd, temp, flags, 0o600), upper.work.path), temp };
+}
+
+function unbornSpecial(stack: Stack, node: Node, stat: Stat): Unborn {
+  const upper = stack.writable();
+  const work = upper.work.rootFd;
+  const temp = upper.temporaryName();
+  if (node.type === DT.LNK) {
+    const length = ok(readlinkat(node.fd(), node.leaf(), linkTarget), node.describe());
+    ok(symlinkat(linkTarget.toString('latin1', 0, length), work, temp), node.describe());
+  } else {
+    const mode = (stat.mode & S.IFMT) | 0o600;
+    ok(mknodat(work, temp, mode, stat.rdevMajor, stat.rdevMinor), node.describe());
+  }
+  return { fd: -1, temp };
+}
+
+function abandon(stack: Stack, unborn: Unborn): void {
+  if (unborn.fd >= 0) close(unborn.fd);
+  if (unborn.temp !== null) stack.upper!.discard(unborn.temp);
+}
+
+/** Gives the finished copy its attributes and its names. Not interrupted by anything. */
+function bear(stack: Stack, node: Node, stat: Stat, unborn: Unborn): void {
+  try {
+    const upper = stack.writable();
+    const { real, realName } = node;
+    const dirfd = unborn.temp === null ? unborn.fd : upper.work.rootFd;
+    const name = unborn.temp ?? '';
+    const handle = handleOf(real, realName);
+    const indexed = stat.nlink > 1 && node.links?.indexName != null;
+    if (stat.nlink === 1 || indexed) writeOrigin(stack, dirfd, name, { layer: real.layer, handle });
+    copyAttributes(stack, real, realName, stat, dirfd, name);
+    crashPoint('copyup:attributes');
+    if (node.parent === null) keepDetached(stack, node, unborn);
+    else if (indexed) nameThroughIndex(stack, node, stat, unborn, node.links!.indexName!);
+    else nameDirectly(stack, node, node.parent, stat, unborn);
+  } catch (error) {
+    abandon(stack, unborn);
+    throw error;
+  }
+  if (unborn.fd >= 0) close(unborn.fd);
+  stack.notify.attributes(node);
+}
+
+/** The file was deleted while it was copied: whoever has it open goes on with a copy without a name. */
+function keepDetached(stack: Stack, node: Node, unborn: Unborn): void {
+  const { work } = stack.upper!;
+  const fd =
+    unborn.temp === null
+      ? openPath(`/proc/self/fd/${unborn.fd}`, O.PATH)
+      : openChild(work.rootFd, unborn.temp, O.PATH, 0);
+  node.detached = ok(fd, node.describe());
+  node.real = work.root;
+  if (unborn.temp !== null) unlinkat(work.rootFd, unborn.temp, 0);
+}
+
+function nameDirectly(stack: Stack, node: Node, parent: Dir, stat: Stat, unborn: Unborn): void {
+  copyUpDir(stack, parent);
+  place(stack, parent, dirfd => name(stack, unborn, dirfd, node.name), node.name);
+  crashPoint('copyup:named');
+  node.real = parent.upper();
+  node.realName = node.name;
+  if (stat.nlink === 1) return;
+  // One name of several leaves its lower siblings behind, and is a file of its own from now on.
+  ok(statx(node.fd(), node.leaf(), AT.SYMLINK_NOFOLLOW, parentStat.slots), node.describe());
+  node.ino = stack.inodes.of(parentStat);
+}
+
+function nameThroughIndex(stack: Stack, node: Node, stat: Stat, unborn: Unborn, indexName: ByteString): void {
+  const index = stack.upper!.index!;
+  noteLowerNlink(stack, unborn.temp === null ? unborn.fd : stack.upper!.work.rootFd, unborn.temp ?? '');
+  ok(name(stack, unborn, index.rootFd, indexName), `index entry of ${node.describe()}`);
+  crashPoint('copyup:indexed');
+  moveToIndex(stack, node, indexName, 1, stat.nlink);
+  linkLowerNames(stack, node);
+}
+
+/** Puts the copy under a name: by a link where it has none, else by a rename. */
+function name(stack: Stack, unborn: Unborn, dirfd: number, as: ByteString): number {
+  if (unborn.temp !== null) return renameat2(stack.upper!.work.rootFd, unborn.temp, dirfd, as, 0);
+  return linkat(AT.FDCWD, `/proc/self/fd/${unborn.fd}`, dirfd, as, AT.SYMLINK_FOLLOW);
+}
+
+/**
+ * Gives an indexed file its known names in the upper, so that they show it to those who do not read the index too.
+ * True when there was something to do.
+ */
+function linkLowerNames(stack: Stack, node: Node): boolean {
+  if (node.links === null || node.links.lowerNames.length === 0 || !isInIndex(stack, node)) return false;
+  const { root } = stack.upper!.index!;
+  const lowerNames = node.links.lowerNames;
+  for (let alias = lowerNames.pop(); alias !== undefined; alias = lowerNames.pop()) {
+    const { parent, name: as } = alias;
+    copyUpDir(stack, parent);
+    place(stack, parent, dirfd => linkat(root.fd(), node.realName, dirfd, as, 0), as);
+    crashPoint('copyup:linked');
+  }
+  return true;
+}
+
+/** Adds an entry to an upper directory as copy-up does: the directory's times stay, and it is impure from then on. */
+function place(stack: Stack, parent: Dir, add: (dirfd: number) => number, as: ByteString): void {
+  const real: RealDir = parent.upper();
+  markImpure(stack, parent);
+  ok(statx(real.fd(), '', AT.EMPTY_PATH, parentStat.slots), parent.describe());
+  ok(add(real.fd()), `copy-up to ${parent.describe()}/${as}`);
+  setTimes(real.fd(), '', parentStat);
+  parent.cover(as);
+}
+
+/** Notes that an upper directory has files whose inode numbers come from elsewhere. */
+export function markImpure(stack: Stack, dir: Dir): void {
+  if (dir.impure) return;
+  dir.impure = true;
+  stack.upper!.setNote(dir.upper().fd(), '', 'impure', Buffer.from('y'));
+}

@@ -1,0 +1,18 @@
+export { isBelow } from './open.js';
+export {
+  absolutePath,
+  formatOptions,
+  type OptionValue,
+  optionHelp,
+  parseOptions,
+  withAbsolutePaths,
+} from './options.js';
+export { Union } from './union.js';
+export {
+  defaultConfig,
+  type IdRange,
+  MAX_LOWERS,
+  type MountFlags,
+  OptionError,
+  type UnionConfig,
+} from './unionconfig.js';

@@ -1,0 +1,190 @@
+// Open files. A handle reads where the node's data is now: a file that is copied up while somebody has it open for reading
+// shows him the new data, as kernel overlayfs has done since 4.19.
+import { crashPoint, E, ok, Stat, SysError } from '../base/index.js';
+import type { Opened } from '../fuse/index.js';
+import {
+  AT,
+  close,
+  copyFileRangeAsync,
+  fallocateAsync,
+  fsyncAsync,
+  lseek,
+  O,
+  openChild,
+  openPath,
+  preadAsync,
+  preadNowait,
+  pwrite,
+  pwriteAsync,
+  statx,
+} from '../sys/index.js';
+import { dropPrivileges } from './attr.js';
+import { copyUp } from './copyup.js';
+import type { Node } from './node.js';
+import type { Stack } from './stack.js';
+
+/** Writes up to this many bytes are made at once: a worker would cost more than the copy into the page cache. */
+const SMALL_WRITE = 128 * 1024;
+const KEPT_FLAGS = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC;
+const scratch = new Stat();
+
+/** An open file. */
+export class FileHandle {
+  constructor(
+    readonly node: Node,
+    /** Access mode and flags of the real file's descriptor. */
+    readonly flags: number,
+    private real: number,
+    private isUpper: boolean,
+  ) {}
+
+  /** A descriptor of the real file as it is now. */
+  fd(): number {
+    if (!this.isUpper && this.node.isUpper()) {
+      const fd = openReal(this.node, this.flags);
+      close(this.real);
+      this.real = fd;
+      this.isUpper = true;
+    }
+    return this.real;
+  }
+
+  close(): void {
+    if (this.real >= 0) close(this.real);
+    this.real = -1;
+  }
+}
+
+/** Opens the node's real file. */
+export function openReal(node: Node, flags: number): number {
+  const quiet = !node.isUpper() && node.real.layer.noatime ? O.NOATIME : 0;
+  if (node.detached >= 0) return ok(openPath(`/proc/self/fd/${node.detached}`, flags), node.describe());
+  const fd = openChild(node.real.fd(), node.realName, flags | quiet, 0);
+  if (fd === -E.EPERM && quiet !== 0)
+    return ok(openChild(node.real.fd(), node.realName, flags, 0), node.describe());
+  if (fd === -E.ENOENT) throw new SysError(E.ESTALE, node.describe());
+  return ok(fd, node.describe());
+}
+
+export function open(
+  stack: Stack,
+  node: Node,
+  flags: number,
+  killPrivileges: boolean,
+): Opened<FileHandle> | Promise<Opened<FileHandle>> {
+  const truncates = (flags & O.TRUNC) !== 0;
+  const writes = (flags & O.ACCMODE) !== O.RDONLY || truncates;
+  if (!writes) return opened(stack, node, flags);
+  const copying = copyUp(stack, node, truncates);
+  const finish = () => {
+    const result = opened(stack, node, flags);
+    if (truncates && killPrivileges) dropPrivileges(node);
+    return result;
+  };
+  return copying === undefined ? finish() : copying.then(finish);
+}
+
+function opened(stack: Stack, node: Node, flags: number): Opened<FileHandle> {
+  const kept = flags & KEPT_FLAGS;
+  const fd = openReal(node, kept | (flags & O.TRUNC));
+  return openedAs(stack, node, kept, fd);
+}
+
+/** A handle for a descriptor of the node's real file, which it takes over. */
+export function openedAs(stack: Stack, node: Node, flags: number, fd: number): Opened<FileHandle> {
+  const isUpper = node.isUpper();
+  const handle = new FileHandle(node, flags & KEPT_FLAGS, fd, isUpper);
+  node.opens++;
+  // A lower file that could still be copied up must not be read behind our back: its readers would miss the copy.
+  const direct = stack.passthrough && (isUpper || stack.behaviour.readonly);
+  return direct ? { handle, backing: fd, keepCache: true } : { handle, keepCache: true };
+}
+
+export function release(stack: Stack, handle: FileHandle): void {
+  handle.close();
+  handle.node.opens--;
+  stack.shrink(handle.node);
+}
+
+export function read(
+  handle: FileHandle,
+  offset: number,
+  size: number,
+  into: Buffer,
+  at: number,
+): number | Promise<number> {
+  const fd = handle.fd();
+  const got = preadNowait(fd, into, at, size, offset);
+  if (got === size) return got;
+  if (got < 0 && got !== -E.EAGAIN && got !== -E.EOPNOTSUPP && got !== -E.EINVAL) {
+    throw new SysError(-got, handle.node.describe());
+  }
+  if (got >= 0 && isEnd(fd, offset + got)) return got;
+  return readRest(handle, offset, size, into, at, Math.max(got, 0));
+}
+
+function isEnd(fd: number, offset: number): boolean {
+  return statx(fd, '', AT.EMPTY_PATH, scratch.slots) >= 0 && offset >= scratch.size;
+}
+
+async function readRest(
+  handle: FileHandle,
+  offset: number,
+  size: number,
+  into: Buffer,
+  at: number,
+  have: number,
+): Promise<number> {
+  let done = have;
+  while (done < size) {
+    const got = ok(
+      await preadAsync(handle.fd(), into, at + done, size - done, offset + done),
+      handle.node.describe(),
+    );
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
+}
+
+export function write(
+  handle: FileHandle,
+  offset: number,
+  data: Buffer,
+  killPrivileges: boolean,
+): number | Promise<number> {
+  const fd = handle.fd();
+  if (killPrivileges) dropPrivileges(handle.node);
+  if (data.length <= SMALL_WRITE) return ok(pwrite(fd, data, 0, data.length, offset), handle.node.describe());
+  return pwriteAsync(fd, data, 0, data.length, offset).then(rc => ok(rc, handle.node.describe()));
+}
+
+export function fsync(stack: Stack, handle: FileHandle, datasync: boolean): void | Promise<void> {
+  if (!stack.behaviour.fsync || !handle.node.isUpper()) return;
+  return fsyncAsync(handle.fd(), datasync).then(rc => {
+    ok(rc, `fsync of ${handle.node.describe()}`);
+    crashPoint('fsync:done');
+  });
+}
+
+export function fallocate(handle: FileHandle, mode: number, offset: number, length: number): Promise<void> {
+  return fallocateAsync(handle.fd(), mode, offset, length).then(rc => {
+    ok(rc, handle.node.describe());
+  });
+}
+
+export function seek(handle: FileHandle, offset: number, whence: number): number {
+  return ok(lseek(handle.fd(), offset, whence), handle.node.describe());
+}
+
+export function copyRange(
+  source: FileHandle,
+  from: number,
+  target: FileHandle,
+  to: number,
+  length: number,
+): Promise<number> {
+  return copyFileRangeAsync(source.fd(), from, target.fd(), to, length).then(rc =>
+    ok(rc, target.node.describe()),
+  );
+}

@@ -1,0 +1,203 @@
+// Files and directories of the merged view. A node is where its data and attributes are (one real file), its names, and
+// its inode number; it lives while the kernel or an open file knows it, and then shrinks to an entry of its directory.
+import { type ByteString, DT } from '../base/index.js';
+import type { RealDir } from '../layer/index.js';
+import { close } from '../sys/index.js';
+
+/** A name of a merged directory that nobody has asked for yet. */
+export class Entry {
+  constructor(
+    /** The directory that has it, of the topmost layer that does. */
+    readonly real: RealDir,
+    readonly type: number,
+    /** As getdents gave it. */
+    readonly ino: number,
+    /** For a directory: the directories of lower layers that have it too. */
+    readonly more: readonly RealDir[] | null,
+  ) {}
+}
+
+/** What only a file with several names, or with a record in the index, needs. */
+export interface Links {
+  /** Its names besides the node's own. */
+  aliases: { parent: Dir; name: ByteString }[];
+  /** Those of its names (the node's own may be among them) that the upper has no entry of. */
+  lowerNames: { parent: Dir; name: ByteString }[];
+  /** Link count of the union, kept in the index; -1: the real file's count is right. */
+  nlink: number;
+  /** The file is (or will be, after copy-up) in the index under this name; null: no index. */
+  indexName: ByteString | null;
+}
+
+/** A file that is not a directory. */
+export class Node {
+  /** null: it has no name any more. */
+  parent: Dir | null;
+  name: ByteString;
+  /** The real directory with the real file; for a directory see Dir.reals. */
+  real: RealDir;
+  realName: ByteString;
+  /** The real file when it has no name in the upper (any more); -1 otherwise. */
+  detached = -1;
+  /** The kernel holds a reference. */
+  known = false;
+  /** Open handles. */
+  opens = 0;
+  links: Links | null = null;
+  /** A copy-up is on its way. */
+  copying: Promise<void> | null = null;
+
+  constructor(
+    readonly type: number,
+    public ino: number,
+    parent: Dir | null,
+    name: ByteString,
+    real: RealDir,
+    realName: ByteString,
+  ) {
+    this.parent = parent;
+    this.name = name;
+    this.real = real;
+    this.realName = realName;
+  }
+
+  /** With `leaf`: where system calls find the real file. Good for the next call only (see RealDir.fd). */
+  fd(): number {
+    return this.detached >= 0 ? this.detached : this.real.fd();
+  }
+
+  leaf(): ByteString {
+    return this.detached >= 0 ? '' : this.realName;
+  }
+
+  isUpper(): boolean {
+    return this.real.layer.writable;
+  }
+
+  isUnlinked(): boolean {
+    return this.parent === null;
+  }
+
+  /** For messages. */
+  describe(): string {
+    return this.parent === null ? `(deleted) ${this.name}` : `${this.parent.describe()}/${this.name}`;
+  }
+
+  releaseDetached(): void {
+    if (this.detached >= 0) close(this.detached);
+    this.detached = -1;
+  }
+}
+
+/** A directory: one real directory, or several merged. */
+export class Dir extends Node {
+  /** What is known of its names; all of them when `complete`. Changed by `put`, `drop` and `replaceAll` only. */
+  readonly names = new Map<ByteString, Entry | Node>();
+  /** The names in the order of readdir offsets, once somebody has read the directory; `gone` ones are skipped. */
+  order: ByteString[] | null = null;
+  gone: Set<ByteString> | null = null;
+  complete = false;
+  /** Names of the upper that lower layers have too: deleting them needs a whiteout. */
+  covered: Set<ByteString> | null = null;
+  /** Names that the upper says are deleted. */
+  whiteouts: Set<ByteString> | null = null;
+  /** Counts changes of names, for who reads the directory in several turns. */
+  version = 0;
+  /** Nodes whose parent this is. */
+  children = 0;
+  /** Where the layers below the upper have it, when not under its own name (see Marks.redirect). */
+  redirect: ByteString | null = null;
+  /** The upper directory may hold files whose inode numbers come from elsewhere. */
+  impure = false;
+  defaultAcl = false;
+  /** A listing on a worker is on its way. */
+  listing: Promise<void> | null = null;
+
+  constructor(
+    ino: number,
+    parent: Dir | null,
+    name: ByteString,
+    /** The real directories, topmost first; never empty. */
+    readonly reals: RealDir[],
+  ) {
+    super(DT.DIR, ino, parent, name, reals[0]!, '');
+  }
+
+  override fd(): number {
+    return this.reals[0]!.fd();
+  }
+
+  override leaf(): ByteString {
+    return '';
+  }
+
+  override isUpper(): boolean {
+    return this.reals[0]!.layer.writable;
+  }
+
+  /** The directory in the upper. Only after copy-up. */
+  upper(): RealDir {
+    return this.reals[0]!;
+  }
+
+  /** Is there more than one real directory? Its link count is 1 then, as with the kernel. */
+  isMerged(): boolean {
+    return this.reals.length > 1;
+  }
+
+  /** Do lower layers have a part in it? */
+  hasLower(): boolean {
+    return this.reals.length > 1 || !this.isUpper();
+  }
+
+  override describe(): string {
+    return this.parent === null && this.name === '' ? '' : super.describe();
+  }
+
+  override releaseDetached(): void {
+    for (const real of this.reals) real.release();
+  }
+
+  put(name: ByteString, child: Entry | Node): void {
+    // A name that comes again takes its old place: each is listed once.
+    if (this.order !== null && !this.names.has(name) && !this.gone?.delete(name)) this.order.push(name);
+    this.names.set(name, child);
+  }
+
+  drop(name: ByteString): void {
+    if (!this.names.delete(name) || this.order === null) return;
+    this.gone ??= new Set();
+    this.gone.add(name);
+    // Offsets may change only while nobody reads; what the kernel has cached of the listing ends with this change.
+    if (this.opens === 0 && this.gone.size > 64 && this.gone.size * 2 > this.order.length)
+      this.order = this.gone = null;
+  }
+
+  /** Takes a whole new map, keeping offsets. */
+  replaceAll(names: Iterable<[ByteString, Entry | Node]>): void {
+    this.names.clear();
+    for (const [name, child] of names) this.names.set(name, child);
+    if (this.order === null) return;
+    const listed = new Set(this.order);
+    this.gone = new Set(this.order.filter(name => !this.names.has(name)));
+    for (const name of this.names.keys()) if (!listed.has(name)) this.order.push(name);
+  }
+
+  cover(name: ByteString): void {
+    this.covered ??= new Set();
+    this.covered.add(name);
+  }
+
+  addWhiteout(name: ByteString): void {
+    this.whiteouts ??= new Set();
+    this.whiteouts.add(name);
+  }
+
+  hasWhiteout(name: ByteString): boolean {
+    return this.whiteouts?.has(name) ?? false;
+  }
+
+  isCovered(name: ByteString): boolean {
+    return this.covered?.has(name) ?? false;
+  }
+}

@@ -1,0 +1,72 @@
+// Reading directories. An offset is a name's place in the directory's order, whoever reads: so a reader may go on where
+// another's listing (in the kernel's cache) has ended, and every name that is there all the time comes exactly once.
+import { type ByteString, DT, ok, Stat } from '../base/index.js';
+import type { DirSink } from '../fuse/index.js';
+import { openForReading } from '../layer/index.js';
+import { close, fsyncAsync } from '../sys/index.js';
+import { entryIno, lookup } from './lookup.js';
+import { complete } from './merge.js';
+import type { Dir, Entry, Node } from './node.js';
+import type { Stack } from './stack.js';
+
+const scratch = new Stat();
+
+export class DirHandle {
+  constructor(readonly node: Dir) {}
+}
+
+/** Offsets of the two names that every directory has. */
+const FIRST = 2;
+
+export function readdir(
+  stack: Stack,
+  handle: DirHandle,
+  offset: number,
+  sink: DirSink<Node>,
+): void | Promise<void> {
+  const dir = handle.node;
+  const listing = complete(dir);
+  if (listing === undefined) return emit(stack, dir, offset, sink);
+  return listing.then(() => emit(stack, dir, offset, sink));
+}
+
+function emit(stack: Stack, dir: Dir, offset: number, sink: DirSink<Node>): void {
+  if (offset < 1 && !sink.entry('.', dir.ino, DT.DIR, 1)) return;
+  if (offset < FIRST && !sink.entry('..', (dir.parent ?? dir).ino, DT.DIR, FIRST)) return;
+  dir.order ??= [...dir.names.keys()];
+  const { order, gone } = dir;
+  for (let i = Math.max(offset - FIRST, 0); i < order.length; i++) {
+    const name = order[i]!;
+    if (gone?.has(name)) continue;
+    const child = dir.names.get(name);
+    if (child !== undefined && !emitOne(stack, dir, name, child, i + FIRST + 1, sink)) return;
+  }
+}
+
+function emitOne(
+  stack: Stack,
+  dir: Dir,
+  name: ByteString,
+  child: Entry | Node,
+  next: number,
+  sink: DirSink<Node>,
+): boolean {
+  if (sink.wantsNodes) {
+    const node = lookup(stack, dir, name, scratch);
+    if (node === null) return true;
+    const fits = sink.plus(name, node, scratch, next);
+    if (fits) node.known = true;
+    else stack.shrink(node);
+    return fits;
+  }
+  return sink.entry(name, entryIno(stack, dir, name, child), child.type, next);
+}
+
+/** Makes a directory's entries durable. */
+export async function fsyncDir(stack: Stack, handle: DirHandle, datasync: boolean): Promise<void> {
+  if (!stack.behaviour.fsync || !handle.node.isUpper()) return;
+  const fd = openForReading(handle.node.upper());
+  const rc = await fsyncAsync(fd, datasync);
+  close(fd);
+  ok(rc, `fsync of ${handle.node.describe()}`);
+}

@@ -1,0 +1,227 @@
+// rename(2) in the merged view, with all flags: what moves is copied up first, what lower layers have at the old name gets
+// a whiteout in the same step, and a directory with lower content takes a note of where that is (redirect).
+import { type ByteString, crashPoint, E, ok, Stat, SysError } from '../base/index.js';
+import { isReservedName } from '../layer/index.js';
+import { AT, mkdirat, RENAME, renameat2, statx } from '../sys/index.js';
+import { copyAttributes } from './copyattrs.js';
+import { copyUp, copyUpDir, markImpure } from './copyup.js';
+import { changeNlink, noteNlink } from './links.js';
+import { lookup, lookupExisting } from './lookup.js';
+import { complete } from './merge.js';
+import { Dir, type Node } from './node.js';
+import { checkEmpty, isNameInUpper, keepOpen, markHidden, needsIndex } from './remove.js';
+import type { Stack } from './stack.js';
+
+const scratch = new Stat();
+/** Longest path that a redirect note holds; a longer one is EXDEV, as with the kernel. */
+const MAX_REDIRECT = 4095;
+
+/** One side of a rename. */
+interface Place {
+  readonly parent: Dir;
+  readonly name: ByteString;
+}
+
+export function rename(stack: Stack, from: Place, to: Place, flags: number): void | Promise<void> {
+  stack.writable();
+  if (
+    (flags & ~(RENAME.NOREPLACE | RENAME.EXCHANGE)) !== 0 ||
+    flags === (RENAME.NOREPLACE | RENAME.EXCHANGE)
+  ) {
+    throw new SysError(E.EINVAL, `rename of ${from.name} with flags ${flags}`);
+  }
+  const exchange = (flags & RENAME.EXCHANGE) !== 0;
+  const source = lookupExisting(stack, from.parent, from.name);
+  const target = lookup(stack, to.parent, to.name, scratch);
+  if (isReservedName(to.name))
+    throw new SysError(E.EPERM, `${to.name}: a name of this form would mean a deleted file`);
+  if (to.parent.isUnlinked() && to.parent !== stack.root) throw new SysError(E.ENOENT, to.parent.describe());
+  if (target !== null && (flags & RENAME.NOREPLACE) !== 0) throw new SysError(E.EEXIST, target.describe());
+  if (target === null && exchange) throw new SysError(E.ENOENT, to.name);
+  if (target === source) return;
+  checkKinds(source, to.parent, target, exchange);
+  checkMovable(stack, source);
+  if (exchange) checkMovable(stack, target!);
+  const waits = prepare(stack, source, target, exchange);
+  if (waits.length === 0) return renameNow(stack, from, to, source, target, exchange);
+  return Promise.all(waits).then(() => {
+    // Somebody else may have been faster; then the whole question is asked again.
+    if (from.parent.names.get(from.name) === source && (to.parent.names.get(to.name) ?? null) === target) {
+      return renameNow(stack, from, to, source, target, exchange);
+    }
+    return rename(stack, from, to, flags);
+  });
+}
+
+function checkKinds(source: Node, newParent: Dir, target: Node | null, exchange: boolean): void {
+  if (source instanceof Dir && isInside(newParent, source)) throw new SysError(E.EINVAL, source.describe());
+  if (target === null || exchange) return;
+  if (source instanceof Dir && !(target instanceof Dir)) throw new SysError(E.ENOTDIR, target.describe());
+  if (!(source instanceof Dir) && target instanceof Dir) throw new SysError(E.EISDIR, target.describe());
+}
+
+function isInside(dir: Dir, ancestor: Dir): boolean {
+  for (let one: Dir | null = dir; one !== null; one = one.parent) if (one === ancestor) return true;
+  return false;
+}
+
+/** A directory with lower content moves only by redirect. */
+function checkMovable(stack: Stack, node: Node): void {
+  if (!(node instanceof Dir) || !node.hasLower() || stack.behaviour.writeRedirects) return;
+  throw new SysError(E.EXDEV, `${node.describe()} has lower content, and redirect_dir is off`);
+}
+
+/** What must be done before, and may take long. */
+function prepare(stack: Stack, source: Node, target: Node | null, exchange: boolean): Promise<void>[] {
+  const steps = [copyUp(stack, source)];
+  if (target !== null && (exchange || needsIndex(stack, target))) steps.push(copyUp(stack, target));
+  if (target instanceof Dir && !exchange) steps.push(complete(target));
+  return steps.filter(step => step !== undefined);
+}
+
+function renameNow(
+  stack: Stack,
+  from: Place,
+  to: Place,
+  source: Node,
+  target: Node | null,
+  exchange: boolean,
+): void {
+  if (target instanceof Dir && !exchange) checkEmpty(target);
+  copyUpDir(stack, from.parent);
+  copyUpDir(stack, to.parent);
+  copyUp(stack, source);
+  markImpure(stack, to.parent);
+  prepareDirectory(stack, source, from, to);
+  if (exchange) {
+    exchangeNow(stack, from, to, source, target!);
+    return;
+  }
+  const leave = from.parent.isCovered(from.name);
+  const over = to.parent.hasWhiteout(to.name);
+  let targetInUpper = false;
+  if (target !== null) {
+    noteNlink(stack, target);
+    targetInUpper = clearTarget(stack, target, to);
+  }
+  crashPoint('rename:prepared');
+  const isDirectory = source instanceof Dir;
+  stack.upper!.whiteouts.rename(from.parent.upper(), from.name, to.parent.upper(), to.name, {
+    isDirectory,
+    leave,
+    over,
+  });
+  crashPoint('rename:done');
+  if (target !== null) {
+    stack.detach(target, to.parent, to.name);
+    changeNlink(stack, target, -1);
+  }
+  if (over) to.parent.whiteouts!.delete(to.name);
+  if (over || (target !== null && !targetInUpper)) to.parent.cover(to.name);
+  move(stack, source, from, to);
+  if (leave) markHidden(from.parent, from.name);
+}
+
+/** Readies what is replaced; true when the upper has an entry of it. */
+function clearTarget(stack: Stack, target: Node, to: Place): boolean {
+  if (!(target instanceof Dir)) {
+    const inUpper = isNameInUpper(target, to.parent, to.name);
+    if (inUpper) keepOpen(stack, target, to.parent, to.name);
+    return inUpper;
+  }
+  const inUpper = target.isUpper();
+  for (const real of target.reals) real.pin();
+  if (inUpper) replaceByEmpty(stack, target, to);
+  return inUpper;
+}
+
+/** An empty directory may hold whiteouts: a really empty, opaque one takes its place so that it can be renamed over. */
+function replaceByEmpty(stack: Stack, dir: Dir, at: Place): void {
+  const upper = stack.upper!;
+  const real = dir.reals[0]!;
+  if (real.names().length === 0) return;
+  const work = upper.work.rootFd;
+  const temp = upper.temporaryName();
+  ok(statx(real.fd(), '', AT.EMPTY_PATH, scratch.slots), dir.describe());
+  ok(mkdirat(work, temp, 0o700), dir.describe());
+  try {
+    copyAttributes(stack, real, '', scratch, work, temp);
+    upper.setOpaque(work, temp);
+    crashPoint('rename:emptied');
+    const dirfd = at.parent.upper().fd();
+    if (upper.abilities.exchange) ok(renameat2(work, temp, dirfd, at.name, RENAME.EXCHANGE), dir.describe());
+    else {
+      const away = upper.temporaryName();
+      ok(renameat2(dirfd, at.name, work, away, 0), dir.describe());
+      upper.discard(away);
+    }
+  } finally {
+    upper.discard(temp);
+  }
+}
+
+function exchangeNow(stack: Stack, from: Place, to: Place, source: Node, target: Node): void {
+  copyUp(stack, target);
+  markImpure(stack, from.parent);
+  prepareDirectory(stack, target, to, from);
+  crashPoint('rename:prepared');
+  const rc = renameat2(from.parent.upper().fd(), from.name, to.parent.upper().fd(), to.name, RENAME.EXCHANGE);
+  ok(rc, `${from.name} and ${to.name}`);
+  crashPoint('rename:done');
+  move(stack, source, from, to);
+  move(stack, target, to, from);
+}
+
+/** Gives the node its new name in memory. */
+function move(stack: Stack, node: Node, from: Place, to: Place): void {
+  if (node instanceof Dir) {
+    node.reals[0]!.parent = to.parent.upper();
+    node.reals[0]!.name = to.name;
+  } else if (node.real === from.parent.upper() && node.realName === from.name) {
+    node.real = to.parent.upper();
+    node.realName = to.name;
+  }
+  if (from.parent.names.get(from.name) === node) from.parent.drop(from.name);
+  from.parent.version++;
+  to.parent.version++;
+  to.parent.put(to.name, node);
+  const alias = node.links?.aliases.find(one => one.parent === from.parent && one.name === from.name);
+  if (alias !== undefined && !(node.parent === from.parent && node.name === from.name)) {
+    alias.parent = to.parent;
+    alias.name = to.name;
+  } else {
+    node.parent = to.parent;
+    node.name = to.name;
+  }
+  stack.moved(from.parent, to.parent);
+}
+
+/** Notes on a directory, before it moves, that and where it has lower content, or that it has none. */
+function prepareDirectory(stack: Stack, node: Node, from: Place, to: Place): void {
+  if (!(node instanceof Dir)) return;
+  if (node.hasLower()) setRedirect(stack, node, from.parent !== to.parent);
+  else if (to.parent.isMerged()) stack.upper!.setOpaque(node.fd(), '');
+}
+
+function setRedirect(stack: Stack, dir: Dir, absolute: boolean): void {
+  if (dir.redirect !== null && (!absolute || dir.redirect.startsWith('/'))) return;
+  const redirect = absolute ? unionPath(dir) : dir.name;
+  if (redirect.length > MAX_REDIRECT)
+    throw new SysError(E.EXDEV, `redirect of ${dir.describe()} is too long`);
+  if (!stack.upper!.setNote(dir.fd(), '', 'redirect', Buffer.from(redirect, 'latin1'))) {
+    throw new SysError(E.EXDEV, `${dir.describe()}: the upper cannot hold a redirect`);
+  }
+  dir.redirect = redirect;
+  crashPoint('rename:redirected');
+}
+
+/** Where the layers below the upper have a directory: its path, with the redirects of those above it. */
+function unionPath(dir: Dir): ByteString {
+  let path = '';
+  for (let one = dir; one.parent !== null; one = one.parent) {
+    const part = one.redirect ?? one.name;
+    if (part.startsWith('/')) return part + path;
+    path = `/${part}${path}`;
+  }
+  return path;
+}

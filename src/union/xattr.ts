@@ -1,0 +1,89 @@
+// Extended attributes: those of the real file, without the private notes, and with one more escape for the notes of an
+// overlay that somebody mounts inside.
+import { type ByteString, E, ok, SysError } from '../base/index.js';
+import { readMarks } from '../layer/index.js';
+import { getxattr, listxattr, removexattr, setxattr, XATTR } from '../sys/index.js';
+import { copyUp } from './copyup.js';
+import { Dir, type Node } from './node.js';
+import type { Stack } from './stack.js';
+
+const ACL_PREFIX = 'system.posix_acl_';
+
+/** errno with which a name is refused before anything is looked at; 0: it is not. */
+function refusal(stack: Stack, name: ByteString): number {
+  if (!stack.behaviour.xattrs) return E.EOPNOTSUPP;
+  if (!stack.behaviour.acl && name.startsWith(ACL_PREFIX)) return E.EOPNOTSUPP;
+  return stack.xattrNames.refusal(name);
+}
+
+/** The value, or -errno. */
+export function getXattr(stack: Stack, node: Node, name: ByteString): Buffer | number {
+  const refused = refusal(stack, name);
+  if (refused !== 0) return refused === E.EPERM ? -E.ENODATA : -refused;
+  return getxattr(node.fd(), node.leaf(), stack.xattrNames.stored(name));
+}
+
+/** The names that users see, each ended by NUL, or -errno. `privileged`: trusted.* is shown. */
+export function listXattrs(stack: Stack, node: Node, privileged: boolean): Buffer | number {
+  if (!stack.behaviour.xattrs) return -E.EOPNOTSUPP;
+  const names = listxattr(node.fd(), node.leaf());
+  if (typeof names === 'number') return names === -E.EOPNOTSUPP ? Buffer.alloc(0) : names;
+  const shown: ByteString[] = [];
+  for (const stored of names) {
+    const name = stack.xattrNames.shown(stored);
+    if (name === null || (!privileged && name.startsWith('trusted.'))) continue;
+    if (!stack.behaviour.acl && name.startsWith(ACL_PREFIX)) continue;
+    shown.push(`${name}\0`);
+  }
+  return Buffer.from(shown.join(''), 'latin1');
+}
+
+export function setXattr(
+  stack: Stack,
+  node: Node,
+  name: ByteString,
+  value: Buffer,
+  flags: number,
+): void | Promise<void> {
+  stack.writable();
+  const refused = refusal(stack, name);
+  if (refused !== 0) throw new SysError(refused, name);
+  const stored = stack.xattrNames.stored(name);
+  const known = flags === 0 ? 0 : getxattr(node.fd(), node.leaf(), stored);
+  if (known === -E.ENODATA && (flags & XATTR.REPLACE) !== 0) throw new SysError(E.ENODATA, name);
+  if (typeof known !== 'number' && (flags & XATTR.CREATE) !== 0) throw new SysError(E.EEXIST, name);
+  const set = () => {
+    ok(setxattr(node.fd(), node.leaf(), stored, value, flags), `xattr ${name} of ${node.describe()}`);
+    changed(stack, node, name);
+  };
+  const copying = copyUp(stack, node);
+  if (copying === undefined) return set();
+  return copying.then(set);
+}
+
+export function removeXattr(stack: Stack, node: Node, name: ByteString): void | Promise<void> {
+  stack.writable();
+  const refused = refusal(stack, name);
+  if (refused !== 0) throw new SysError(refused, name);
+  const stored = stack.xattrNames.stored(name);
+  const known = getxattr(node.fd(), node.leaf(), stored);
+  if (typeof known === 'number') {
+    // Removing an ACL that is not there is a success, and copies nothing up.
+    if (known === -E.ENODATA && name.startsWith(ACL_PREFIX)) return;
+    throw new SysError(-known, name);
+  }
+  const remove = () => {
+    ok(removexattr(node.fd(), node.leaf(), stored), `xattr ${name} of ${node.describe()}`);
+    changed(stack, node, name);
+  };
+  const copying = copyUp(stack, node);
+  if (copying === undefined) return remove();
+  return copying.then(remove);
+}
+
+/** A default ACL decides what new entries of the directory look like. */
+function changed(stack: Stack, node: Node, name: ByteString): void {
+  if (node instanceof Dir && name.startsWith(ACL_PREFIX)) {
+    node.defaultAcl = readMarks(node.upper(), stack.xattrNames.namespace, true).defaultAcl;
+  }
+}

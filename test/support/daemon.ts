@@ -1,0 +1,181 @@
+// Mounting a union view for the tests of real work: by the real `lamina` command, and by kernel overlayfs beside it with
+// the options that make it comparable. Every call is synchronous; LAMINA_MAIN names another build of the command.
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { mountsBelow } from './cleanup.js';
+
+export const MAIN =
+  process.env.LAMINA_MAIN ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+/** What to mount: plain paths, top layer first. */
+export interface View {
+  lowers: readonly string[];
+  upper?: string;
+  work?: string;
+  mountpoint: string;
+  /** Mount options besides the layers. */
+  options?: readonly string[];
+  env?: Readonly<Record<string, string>>;
+  /** A command that runs the mount command, such as `prlimit --nofile=256`. */
+  through?: readonly string[];
+}
+
+export interface Mounted {
+  readonly view: View;
+  /** Process id of the daemon; null for the kernel. */
+  readonly daemon: number | null;
+  /** Unmounts unless the test has done so, and returns when the daemon has gone: what it wrote at the end is then on disk. */
+  umount(): void;
+}
+
+/** A way to mount. */
+export interface Kind {
+  readonly name: 'lamina' | 'overlayfs';
+  mount(view: View): Mounted;
+}
+
+export interface Shell {
+  cwd?: string;
+  env?: Readonly<Record<string, string>>;
+  /** Milliseconds after which the command is killed; 120 000 unless told. */
+  timeout?: number;
+  input?: string;
+}
+
+/** Runs a program to its end and gives what came of it, whatever that was. */
+export function run(argv: readonly string[], options: Shell = {}): SpawnSyncReturns<string> {
+  const { timeout = 120_000, env, ...rest } = options;
+  const result = spawnSync(argv[0]!, argv.slice(1), {
+    encoding: 'utf8',
+    timeout,
+    killSignal: 'SIGKILL',
+    maxBuffer: 256 << 20,
+    env: { ...process.env, LC_ALL: 'C', ...env },
+    ...rest,
+  });
+  if (result.error && !('code' in result.error && result.error.code === 'ETIMEDOUT')) throw result.error;
+  return result;
+}
+
+/** The standard output of a bash script; throws, with all that it printed, unless it succeeds (`set -e`). */
+export function sh(script: string, options: Shell = {}): string {
+  const result = run(['bash', '-euo', 'pipefail', '-c', script], options);
+  if (result.status === 0) return result.stdout;
+  const end = result.signal ? `killed by ${result.signal}` : `status ${result.status}`;
+  throw new Error(`${end} from:\n${script}\n--- stdout\n${result.stdout}\n--- stderr\n${result.stderr}`);
+}
+
+/** The `lamina` command with these arguments. */
+export function lamina(args: readonly string[], options: Shell = {}): SpawnSyncReturns<string> {
+  return run([process.execPath, MAIN, ...args], options);
+}
+
+/** A path as it stands in an option string. */
+export function escapePath(path: string): string {
+  return path.replace(/[\\:,]/g, '\\$&');
+}
+
+/** The option string of a view. */
+export function optionString(view: View): string {
+  const options = [`lowerdir=${view.lowers.map(escapePath).join(':')}`];
+  if (view.upper !== undefined) options.push(`upperdir=${escapePath(view.upper)}`);
+  if (view.work !== undefined) options.push(`workdir=${escapePath(view.work)}`);
+  return [...options, ...(view.options ?? [])].join(',');
+}
+
+/** Waits until a process is gone; throws after `seconds`. */
+export function waitGone(pid: number, seconds = 30): void {
+  const waited = run(['timeout', `${seconds}`, 'tail', `--pid=${pid}`, '-s', '0.02', '-f', '/dev/null']);
+  if (waited.status !== 0) throw new Error(`process ${pid} is still there after ${seconds} s`);
+}
+
+/** Unmounts what is mounted at `mountpoint`, trying again while the kernel still lets go of it. */
+export function umount(mountpoint: string): void {
+  const deadline = Date.now() + 5000;
+  for (;;) {
+    const result = run(['umount', mountpoint]);
+    if (result.status === 0) return;
+    if (!result.stderr.includes('busy') || Date.now() > deadline) throw new Error(result.stderr);
+  }
+}
+
+export const overlayfs: Kind = {
+  name: 'overlayfs',
+  mount(view) {
+    const extra = ['index=on', 'redirect_dir=on'].filter(() => view.upper !== undefined && !view.options);
+    const options = optionString({ ...view, options: view.options ?? extra });
+    const mounted = run([
+      ...(view.through ?? []),
+      'mount',
+      '-t',
+      'overlay',
+      'overlay',
+      '-o',
+      options,
+      view.mountpoint,
+    ]);
+    if (mounted.status !== 0) throw new Error(`kernel overlayfs refuses ${options}: ${mounted.stderr}`);
+    return { view, daemon: null, umount: () => umountIfMounted(view.mountpoint) };
+  },
+};
+
+export const laminafs: Kind = {
+  name: 'lamina',
+  mount(view) {
+    const id = randomUUID();
+    const argv = [
+      ...(view.through ?? []),
+      process.execPath,
+      MAIN,
+      'mount',
+      '-o',
+      optionString(view),
+      view.mountpoint,
+    ];
+    const mounted = run(argv, { env: { ...view.env, LAMINA_TEST_ID: id } });
+    if (mounted.status !== 0) throw new Error(`lamina refuses: ${mounted.stderr}`);
+    const daemon = findByEnvironment(`LAMINA_TEST_ID=${id}`);
+    if (daemon === null) throw new Error(`no daemon serves ${view.mountpoint}`);
+    return {
+      view,
+      daemon,
+      umount() {
+        umountIfMounted(view.mountpoint);
+        waitGone(daemon);
+      },
+    };
+  },
+};
+
+/** Both ways to mount, the one under test first. LAMINA_KIND leaves one of them, for trying a test by hand. */
+export const kinds: readonly Kind[] = [laminafs, overlayfs].filter(
+  kind => (process.env.LAMINA_KIND ?? kind.name) === kind.name,
+);
+
+/** Ends a daemon the hard way and takes its dead mount off. */
+export function killDaemon(mounted: Mounted): void {
+  if (mounted.daemon === null) throw new Error('the kernel cannot be killed');
+  if (existsSync(`/proc/${mounted.daemon}`)) process.kill(mounted.daemon, 'SIGKILL');
+  waitGone(mounted.daemon);
+  umountIfMounted(mounted.view.mountpoint);
+}
+
+function umountIfMounted(mountpoint: string): void {
+  if (mountsBelow(mountpoint).length > 0) umount(mountpoint);
+}
+
+function findByEnvironment(entry: string): number | null {
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    try {
+      if (readFileSync(`/proc/${name}/environ`, 'latin1').split('\0').includes(entry)) return Number(name);
+    } catch (error) {
+      // It has ended meanwhile, or is not ours to look at.
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (code !== 'ENOENT' && code !== 'ESRCH' && code !== 'EACCES') throw error;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,29 @@
+// What the contract tables run over beside kernel overlayfs, and what each cannot carry. LAMINA_SUBJECTS (names with
+// commas between) narrows the list by hand.
+import type { Candidate } from './oracle-contract.js';
+import type { Feature } from './oracle-row.js';
+import { fuseNative, lamina } from './subject.js';
+
+/** libfuse 2 knows neither these operations nor inode identity (see src/fuse/README.md). */
+const beyondLibfuse2: readonly Feature[] = [
+  'rename-flags',
+  'identity',
+  'tmpfile',
+  'fallocate',
+  'seek',
+  'copy-range',
+  'file-flags',
+  'acl',
+  'unlinked',
+  'callers',
+];
+
+const all: readonly Candidate[] = [
+  { subject: lamina, lacks: new Set() },
+  { subject: fuseNative, lacks: new Set(beyondLibfuse2) },
+];
+
+const wanted = process.env['LAMINA_SUBJECTS']?.split(',');
+
+export const candidates: readonly Candidate[] =
+  wanted === undefined ? all : all.filter(({ subject }) => wanted.includes(subject.name));

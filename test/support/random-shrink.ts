@@ -1,0 +1,61 @@
+// Makes a failing sequence shorter: leaves out operations, then entries of layers, as long as it still fails.
+import type { Layer } from './lowers.js';
+import type { Op } from './ops.js';
+import { type Finding, runSequence, type Sequence } from './random-run.js';
+import type { Subject } from './subject.js';
+
+export interface Shrunk {
+  readonly sequence: Sequence;
+  readonly ops: readonly Op[];
+  readonly finding: Finding;
+}
+
+/** Milliseconds after which the shortest sequence so far is good enough. */
+const patience = 120_000;
+
+export async function shrink(sequence: Sequence, subject: Subject, finding: Finding): Promise<Shrunk> {
+  const until = Date.now() + patience;
+  let best: Shrunk = { sequence, ops: sequence.ops as readonly Op[], finding };
+  const attempt = async (candidate: Sequence): Promise<boolean> => {
+    if (Date.now() > until) return false;
+    const result = await runSequence(candidate, subject);
+    if (result.finding === null) return false;
+    const ops = result.ops.slice(0, result.finding.step + 1);
+    best = { sequence: { ...candidate, ops }, ops, finding: result.finding };
+    return true;
+  };
+  for (let size = best.ops.length >> 1; size >= 1; size >>= 1) {
+    // From the end: what fails is there, and what it needs is often just before it.
+    for (let end = best.ops.length - 1; end > 0; end -= size) {
+      const from = Math.max(0, end - size);
+      await attempt({ ...best.sequence, ops: [...best.ops.slice(0, from), ...best.ops.slice(end)] });
+    }
+  }
+  for (let i = -1; i < sequence.lowers.length; i++) await shrinkLayer(i, () => best.sequence, attempt);
+  return best;
+}
+
+/** Leaves out subtrees of the layer `index` (the upper is -1). */
+async function shrinkLayer(
+  index: number,
+  current: () => Sequence,
+  attempt: (candidate: Sequence) => Promise<boolean>,
+): Promise<void> {
+  const layerOf = (sequence: Sequence): Layer => (index < 0 ? sequence.upper : sequence.lowers[index]!);
+  for (const path of Object.keys(layerOf(current())).sort()) {
+    const now = current();
+    const left = Object.fromEntries(
+      Object.entries(layerOf(now)).filter(([name]) => name !== path && !name.startsWith(`${path}/`)),
+    );
+    if (Object.keys(left).length === Object.keys(layerOf(now)).length || dangling(left)) continue;
+    const lowers = now.lowers.map((layer, i) => (i === index ? left : layer));
+    await attempt({ ...now, lowers, upper: index < 0 ? left : now.upper });
+  }
+}
+
+/** Whether a hard link names what is no longer there. */
+function dangling(layer: Layer): boolean {
+  return Object.values(layer).some(
+    entry => typeof entry !== 'string' && entry.kind === 'link' && layer[entry.to] === undefined,
+  );
+}

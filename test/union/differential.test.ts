@@ -1,0 +1,38 @@
+// Random sequences of operations over random layers, on lamina and on kernel overlayfs side by side: nothing may differ
+// but what random-differences.ts lists. LAMINA_SEED=N runs that seed only; LAMINA_OPS is the number of operations for
+// each seed, LAMINA_SEEDS the number of seeds; LAMINA_SHRINK=1 looks for a shorter failing sequence.
+import t from 'tap';
+import { showOp } from '../support/ops.js';
+import { runSequence, sequenceOf } from '../support/random-run.js';
+import { shrink } from '../support/random-shrink.js';
+import { lamina } from '../support/subject.js';
+
+const number = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
+
+const seed = number('LAMINA_SEED', 0);
+const seeds = seed === 0 ? Array.from({ length: number('LAMINA_SEEDS', 40) }, (_, i) => i + 1) : [seed];
+const count = number('LAMINA_OPS', 250);
+
+for (const each of seeds) {
+  t.test(`seed ${each}`, async sub => {
+    const sequence = sequenceOf(each, count);
+    let { ops, finding } = await runSequence(sequence, lamina);
+    if (finding === null) {
+      sub.pass(`${count} operations over ${sequence.lowers.length} lowers, ${sequence.variant.options.join()}`);
+      return;
+    }
+    let layers = '';
+    if (process.env['LAMINA_SHRINK'] === '1') {
+      const small = await shrink({ ...sequence, ops: ops.slice(0, finding.step + 1) }, lamina, finding);
+      ({ ops, finding } = small);
+      layers = JSON.stringify({ lowers: small.sequence.lowers, upper: small.sequence.upper });
+    }
+    sub.fail(`seed ${each}, operation ${finding.step}`, {
+      options: sequence.variant,
+      finding: finding.what,
+      replay: `LAMINA_SEED=${each} LAMINA_OPS=${count} npx tap test/union/differential.test.ts --disable-coverage`,
+      last: ops.slice(Math.max(0, finding.step - 12), finding.step + 1).map(showOp),
+      layers,
+    });
+  });
+}
