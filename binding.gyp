@@ -15,6 +15,7 @@
               "native/fuse.cc",
               "native/identity.cc",
               "native/mount.cc",
+              "native/pool.cc",
               "native/watch.cc",
               "native/xattr.cc"
             ]
@@ -25,6 +26,8 @@
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "_GNU_SOURCE"],
       "cflags": ["-Wall", "-Wextra", "-Werror", "-O2", "-fvisibility=hidden"],
+      # A worker's end unloads addons, and the pool's threads run on in this one.
+      "ldflags": ["-Wl,-z,nodelete"],
       "cflags_cc": ["-std=c++17"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"]
     }

@@ -1,6 +1,7 @@
 // The addon: bytes and system calls, no policy. src/sys/native.ts is its interface and its only user.
 #include <napi.h>
 
+#include "pool.h"
 #include "subjects.h"
 
 namespace lamina {
@@ -16,6 +17,7 @@ static void add(Napi::Object exports, Methods methods) {
 }
 
 static Napi::Object start(Napi::Env env, Napi::Object exports) {
+  openPool(env);
   for (const auto& methods : {fileMethods(), dataMethods(), xattrMethods(), identityMethods(), mountMethods(),
                               fuseMethods(), watchMethods()}) {
     add(exports, methods);

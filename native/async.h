@@ -1,10 +1,11 @@
-// Calls on worker threads: `AsyncCall<F>` takes the arguments of F as `Call<F>` does, runs F on a thread of libuv's pool,
-// and answers with a promise of its result. Buffers among the arguments are kept alive until then.
+// Calls on worker threads: `AsyncCall<F>` takes the arguments of F as `Call<F>` does, runs F on a thread of the pool, and
+// answers with a promise of its result. Buffers among the arguments are kept alive until then.
 #pragma once
 #include <array>
 #include <vector>
 
 #include "args.h"
+#include "pool.h"
 
 namespace lamina {
 
@@ -22,7 +23,7 @@ inline napi_value toValue(napi_env env, const Listing& listing) {
 }
 
 template <auto F, typename R, typename... A>
-class Job {
+class Job : public Work {
  public:
   static napi_value call(napi_env env, napi_callback_info info) {
     auto* self = new Job;
@@ -32,30 +33,21 @@ class Job {
     }
     self->hold(env, std::index_sequence_for<A...>{});
     napi_value promise = nullptr;
-    napi_value name;
     napi_create_promise(env, &self->deferred_, &promise);
-    napi_create_string_utf8(env, "lamina:job", NAPI_AUTO_LENGTH, &name);
-    napi_create_async_work(env, nullptr, name, run, finish, self, &self->work_);
-    napi_queue_async_work(env, self->work_);
+    submit(env, self);
     return promise;
   }
 
- private:
-  static void run(napi_env, void* data) {
-    auto* self = static_cast<Job*>(data);
-    self->result_ = self->arguments_.template apply<F>();
-  }
+  void run() override { result_ = arguments_.template apply<F>(); }
 
-  static void finish(napi_env env, napi_status, void* data) {
-    auto* self = static_cast<Job*>(data);
-    napi_resolve_deferred(env, self->deferred_, toValue(env, self->result_));
-    for (napi_ref held : self->held_) {
+  void finish(napi_env env) override {
+    napi_resolve_deferred(env, deferred_, toValue(env, result_));
+    for (napi_ref held : held_) {
       if (held != nullptr) napi_delete_reference(env, held);
     }
-    napi_delete_async_work(env, self->work_);
-    delete self;
   }
 
+ private:
   template <size_t... I>
   void hold(napi_env env, std::index_sequence<I...>) {
     ((Arg<A>::kHeld ? (void)napi_create_reference(env, arguments_.values[I], 1, &held_[I]) : (void)0), ...);
@@ -65,7 +57,6 @@ class Job {
   std::array<napi_ref, sizeof...(A)> held_{};
   R result_{};
   napi_deferred deferred_ = nullptr;
-  napi_async_work work_ = nullptr;
 };
 
 template <auto F>

@@ -16,11 +16,13 @@ static int64_t umaskCall(unsigned mask) { return umask(mask); }
 
 // setfsuid and setfsgid return the former id and no error; an invalid id changes nothing and so reads the present one.
 static int64_t setfsidsCall(unsigned uid, unsigned gid) {
-  setfsgid(gid);
-  setfsuid(uid);
-  const auto uidNow = static_cast<unsigned>(setfsuid(static_cast<uid_t>(-1)));
-  const auto gidNow = static_cast<unsigned>(setfsgid(static_cast<gid_t>(-1)));
-  return uidNow == uid && gidNow == gid ? 0 : -EPERM;
+  constexpr auto kNone = static_cast<unsigned>(-1);
+  const int formerGid = setfsgid(gid);
+  const int formerUid = setfsuid(uid);
+  if (static_cast<unsigned>(setfsuid(kNone)) == uid && static_cast<unsigned>(setfsgid(kNone)) == gid) return 0;
+  setfsuid(static_cast<unsigned>(formerUid));
+  setfsgid(static_cast<unsigned>(formerGid));
+  return -EPERM;
 }
 
 static int64_t keepCapabilitiesCall() {

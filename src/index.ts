@@ -5,7 +5,6 @@ import { type ByteString, fromText, toText } from './base/index.js';
 import { checkMountpoint } from './cli/mountpoint.js';
 import { unmountAside } from './cli/unmountaside.js';
 import {
-  type Agreed,
   DevChannel,
   type FileSystem,
   MOUNT_FLAGS,
@@ -19,8 +18,8 @@ import {
   type MountFlags,
   OptionError,
   type OptionValue,
+  openUnion,
   parseOptions,
-  Union,
   type UnionConfig,
   withAbsolutePaths,
 } from './union/index.js';
@@ -43,8 +42,10 @@ export interface Mounted {
   readonly mountpoint: string;
   /** What was accepted although it changes nothing, and why: one sentence each. */
   readonly notes: readonly string[];
-  /** The protocol's minor version, and whether open files bypass this process. */
-  readonly agreed: Pick<Agreed<object>, 'minor' | 'passthrough'>;
+  /** Minor version of the FUSE protocol that the kernel and we agreed on. */
+  readonly protocolMinor: number;
+  /** Do open files bypass this process? False as well once the kernel has refused it for a layer. */
+  readonly passthrough: boolean;
   /** Settles when the mount is gone, whoever ended it, and everything is released. Rejects if it had to be given up. */
   readonly closed: Promise<void>;
   /** Ends the mount; rejects (EBUSY) when it is in use, unless `lazy`: then it ends with its last user. */
@@ -87,7 +88,7 @@ export async function mountUnion(
   observer: Observer = {},
 ): Promise<Mounted> {
   checkMountpoint(mountpoint, config);
-  const union = Union.open(config);
+  const union = openUnion(config);
   let fd: number;
   try {
     fd = await mountFuse({ ...config.mount, ...fuseMount(config), mountpoint });
@@ -112,7 +113,7 @@ function fuseMount(config: UnionConfig) {
 }
 
 async function begin(
-  union: Union,
+  union: FileSystem,
   channel: DevChannel,
   config: UnionConfig,
   mountpoint: ByteString,
@@ -121,7 +122,7 @@ async function begin(
   const { trace, defect } = observer;
   let closed: Promise<void> | undefined;
   const session = await new Promise<Session>((resolve, reject) => {
-    const session: Session = new Session(union as FileSystem, channel, {
+    const session: Session = new Session(union, channel, {
       acl: config.acl,
       passthrough: config.passthrough !== 'off',
       onReady: () => resolve(session),
@@ -134,11 +135,14 @@ async function begin(
   const mounted: Mounted = {
     mountpoint: toText(mountpoint),
     notes: config.notes,
-    agreed: session.context.terms,
+    protocolMinor: session.context.terms.minor,
+    get passthrough() {
+      return session.context.modes.passthrough;
+    },
     closed: closed!,
     unmount: (options = {}) => unmountAside(mountpoint, options.lazy === true),
   };
-  if (config.passthrough !== 'on' || mounted.agreed.passthrough) return mounted;
+  if (config.passthrough !== 'on' || mounted.passthrough) return mounted;
   await mounted.unmount();
   throw new OptionError('passthrough', 'the kernel does not grant it (it needs root and Linux 6.9)');
 }

@@ -31,7 +31,7 @@ export class SysError extends Error {
     // The kernel asks for many things that fail; collecting a stack for each costs more than the answer.
     const limit = Error.stackTraceLimit;
     Error.stackTraceLimit = 0;
-    super(what);
+    super();
     Error.stackTraceLimit = limit;
   }
 

@@ -28,7 +28,7 @@ export function makeLayers(base: string): string[] {
   put(
     tools!,
     'usr/bin/hello',
-    '#!/bin/sh\n. "${0%/*}/../../etc/hello.conf"\necho "$GREETING, $(id -un)"\n',
+    '#!/bin/sh\n. "$(dirname "$0")/../../etc/hello.conf"\necho "$GREETING, $(id -un)"\n',
     0o755,
   );
   put(tools!, 'etc/hello.conf', 'GREETING=Hello\n');

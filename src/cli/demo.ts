@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,12 +12,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Command } from 'commander';
-import { E, fromText, isErrno, toText } from '../base/index.js';
+import { fromText, toText } from '../base/index.js';
 import { unmount } from '../fuse/index.js';
 import { diffLayer } from '../oci/index.js';
-import { AT, getxattr, listxattr, mount } from '../sys/index.js';
+import { AT, getxattr, listMounts, listxattr, mount } from '../sys/index.js';
 import { formatOptions } from '../union/index.js';
 import { daemonise } from './daemonise.js';
 import { makeLayers, treeHash, treeLines } from './demo-tree.js';
@@ -97,19 +98,21 @@ function showLayers(stage: Stage): void {
   show(stage.lowers.map(layer => [layer, about(layer)]));
 }
 
-async function mountThem({ lowers, upper, work, point, base }: Stage): Promise<void> {
-  const options = formatOptions({ lowerdir: lowers, upperdir: upper, workdir: work });
+async function mountThem({ lowers, point, base }: Stage): Promise<void> {
+  const names = lowers.map(layer => basename(layer));
+  const options = formatOptions({ lowerdir: names, upperdir: 'upper', workdir: 'work' });
   const from = performance.now();
   const request = {
     options: [options],
     source: null,
-    mountpoint: fromText(point),
+    mountpoint: 'mnt',
     cwd: fromText(base),
     debug: false,
   };
   const notes = await daemonise(request);
   const took = performance.now() - from;
-  say(`   $ lamina mount -o ${toText(options)} ${point}`);
+  say(`   $ cd ${base}`);
+  say(`   $ lamina mount -o ${toText(options)} ${basename(point)}`);
   for (const note of notes) warn(`note: ${note}`);
   say(`   live after ${took.toFixed(0)} ms\n`);
   run(point, 'cat etc/hello.conf', 'from layer 3, which hides the one of layer 2');
@@ -149,13 +152,15 @@ async function showUpper({ upper, lowers }: Stage): Promise<void> {
   const rows: string[][] = [];
   for await (const { kind, path, type } of diffLayer(fromText(upper), { lowers: lowers.map(fromText) })) {
     const how = kind === 'C' && type === 'directory' ? 'changed' : KINDS[kind];
-    rows.push([`${kind} ${toText(path)}`, how, kind === 'D' ? '' : marks(join(upper, toText(path)))]);
+    rows.push([`${kind} ${toText(path)}`, how, marks(join(upper, toText(path)))]);
   }
   show(rows);
 }
 
-/** The extended attributes that tell overlayfs how to read a file of the upper. */
+/** What tells overlayfs how to read a file of the upper: a device number, or extended attributes. */
 function marks(path: string): string {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isCharacterDevice() && stat.rdev === 0) return 'a character device 0/0';
   const names = listxattr(AT.FDCWD, fromText(path));
   if (typeof names === 'number') return '';
   return names
@@ -192,9 +197,6 @@ async function showKernel({ lowers, upper, work, point, seen }: Stage): Promise<
 }
 
 async function unmountIfMounted(point: string): Promise<void> {
-  try {
-    await unmount(fromText(point));
-  } catch (error) {
-    if (!isErrno(error, E.EINVAL) && !isErrno(error, E.ENOENT)) warn(describe(error));
-  }
+  if (!listMounts().some(({ mountpoint }) => mountpoint === fromText(point))) return;
+  await unmount(fromText(point)).catch(error => warn(describe(error)));
 }

@@ -97,12 +97,16 @@ async function fuse(): Promise<Finding[]> {
     writeFileSync(join(lower, 'file'), 'data');
     const mounted = await mount({ lowerdir: [lower] }, point);
     // Asynchronously: this thread serves the mount.
-    const read = await readFile(join(point, 'file'), 'utf8').finally(() => mounted.unmount());
+    let passthrough = false;
+    const read = await readFile(join(point, 'file'), 'utf8').finally(() => {
+      passthrough = mounted.passthrough;
+      return mounted.unmount();
+    });
     await mounted.closed;
     return [
       finding('FUSE mount', read === 'data', 'a union was mounted, read and unmounted'),
-      finding('FUSE protocol', `7.${mounted.agreed.minor}`, 'as agreed with the kernel'),
-      mounted.agreed.passthrough
+      finding('FUSE protocol', `7.${mounted.protocolMinor}`, 'as agreed with the kernel'),
+      passthrough
         ? finding(
             'passthrough',
             true,

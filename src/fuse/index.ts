@@ -13,6 +13,7 @@ export type {
   Opened,
   Timeouts,
 } from './filesystem.js';
+export { FUSE_NATIVE_LIMITS, type FuseNativeOptions, serveFuseNative } from './fusenative.js';
 export * as layout from './layout.js';
 export {
   MOUNT_FLAGS,

@@ -33,6 +33,7 @@ export function setattr(c: Context, r: Request): Answer {
   const { stat } = c;
   const valid = r.u32(SETATTR_IN.valid);
   const handle = (valid & FATTR.FH) === 0 ? null : c.files.file(r.u64(SETATTR_IN.fh));
+  if ((valid & FATTR.SIZE) !== 0 && r.u64(SETATTR_IN.size) > Number.MAX_SAFE_INTEGER) return -E.EFBIG;
   const change: AttrChange = {};
   if ((valid & FATTR.MODE) !== 0) change.mode = r.u32(SETATTR_IN.mode);
   if ((valid & FATTR.UID) !== 0) change.uid = r.u32(SETATTR_IN.uid);
@@ -51,7 +52,9 @@ export function setattr(c: Context, r: Request): Answer {
 }
 
 function time(r: Request, now: number, sec: number, nsec: number): FileTime {
-  return now === 0 ? { sec: r.i64(sec), nsec: r.u32(nsec) } : 'now';
+  if (now !== 0) return 'now';
+  const exact = Math.max(-Number.MAX_SAFE_INTEGER, Math.min(r.i64(sec), Number.MAX_SAFE_INTEGER));
+  return { sec: exact, nsec: r.u32(nsec) };
 }
 
 export function access(c: Context, r: Request): Answer {

@@ -1,6 +1,6 @@
 // Operations on open files: decode, call, encode. The rows are in table.ts. O_DIRECT is dropped: our buffers are not
 // aligned for it, and the kernel bypasses its own cache for such an open without our help.
-import { E, isErrno, S } from '../base/index.js';
+import { E, isErrno, S, SysError } from '../base/index.js';
 import { O } from '../sys/index.js';
 import type { Answer, CallerSlot, Context } from './context.js';
 import { encodeCopied64, encodeOpen, encodeSeek, encodeWritten } from './encode.js';
@@ -24,6 +24,7 @@ import { MALFORMED, type Request } from './request.js';
 const OPEN_FLAGS =
   O.WRONLY | O.RDWR | O.TRUNC | O.APPEND | O.NONBLOCK | O.SYNC | O.NOATIME | O.NOFOLLOW | O.DIRECTORY;
 const PERMISSIONS = 0o7777;
+const TOO_BIG = new SysError(E.EFBIG, 'copy_file_range');
 /** COPY_FILE_RANGE answers in 32 bits. */
 const MAX_COPY = 0x7ffff000;
 
@@ -168,5 +169,9 @@ function copy(c: Context, r: Request): number | Promise<number> {
   const source = c.files.file(r.u64(COPY_IN.fhIn));
   const target = c.files.file(r.u64(COPY_IN.fhOut));
   const length = Math.min(r.u64(COPY_IN.length), MAX_COPY);
-  return c.fs.copyRange(source, r.u64(COPY_IN.offIn), target, r.u64(COPY_IN.offOut), length);
+  const from = r.u64(COPY_IN.offIn);
+  const to = r.u64(COPY_IN.offOut);
+  if (from > Number.MAX_SAFE_INTEGER) return 0;
+  if (to + length > Number.MAX_SAFE_INTEGER) throw TOO_BIG;
+  return c.fs.copyRange(source, from, target, to, length);
 }

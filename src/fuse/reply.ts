@@ -65,11 +65,11 @@ export class Reply {
 
   /** Ends the message at hand: a body of `result` bytes, or an error when it is negative. */
   finish(uniqueLow: number, uniqueHigh: number, result: number): void {
-    const length = result > 0 ? result : 0;
+    const length = Math.max(result, 0);
     const words = this.space.words;
     const head = this.start >> 2;
     words[head] = HEADER + length;
-    words[head + OUT_HEADER.error] = result < 0 ? result : 0;
+    words[head + OUT_HEADER.error] = Math.min(result, 0);
     words[head + OUT_HEADER.unique] = uniqueLow;
     words[head + OUT_HEADER.unique + 1] = uniqueHigh;
     this.advance(HEADER + length);

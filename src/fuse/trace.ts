@@ -23,7 +23,7 @@ function observe(row: Row, opcode: number, c: Context, r: Request, trace: Trace)
     trace(`${head} ${result} ${Math.round((performance.now() - from) * 1000)}us`);
   };
   const failed = (error: unknown): never => {
-    report(error instanceof SysError ? error.message : String(error));
+    report(error instanceof SysError ? `${error.what}: ${error.code}` : String(error));
     throw error;
   };
   let answer: Answer;

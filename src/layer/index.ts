@@ -1,6 +1,6 @@
 export { encodeHandle, handleIno, indexName, statHandle } from './filehandle.js';
 export { Layer } from './layer.js';
-export { isWhiteout, type Listing, list, listSlowly, statIsWhiteout } from './listing.js';
+export { isVeiled, isWhiteout, type Listing, list, listSlowly, statIsWhiteout } from './listing.js';
 export { type Marks, readMarks } from './marks.js';
 export { openForReading, RealDir } from './realdir.js';
 export { removeEntry } from './removal.js';

@@ -2,7 +2,7 @@
 import { type ByteString, DT, modeToType, S, Stat } from '../base/index.js';
 import { AT, close, decodeDirents, getdentsAsync, getxattr, readDirents, statx } from '../sys/index.js';
 import { openForReading, type RealDir } from './realdir.js';
-import { nameKind, whitedOutName, xattrWhiteoutNames } from './spelling.js';
+import { nameKind, ownNoteName, whitedOutName, xattrWhiteoutNames } from './spelling.js';
 
 /** Takes what a directory of a layer says. */
 export interface Listing {
@@ -14,18 +14,18 @@ export interface Listing {
 
 const scratch = new Stat();
 
-/** Lists `dir` at once. `xattrWhiteouts`: its opaque note is "x", so its empty files may be whiteouts. */
-export function list(dir: RealDir, xattrWhiteouts: boolean, into: Listing): void {
+/** Lists `dir` at once. Its marks have been read before. */
+export function list(dir: RealDir, into: Listing): void {
   const fd = openForReading(dir);
   try {
-    readDirents(fd, (name, ino, type) => classify(dir, xattrWhiteouts, into, name, ino, type));
+    readDirents(fd, (name, ino, type) => classify(dir, into, name, ino, type));
   } finally {
     close(fd);
   }
 }
 
 /** As `list`, reading on a worker thread; `into` is called in slices, so that a big directory holds up nobody. */
-export async function listSlowly(dir: RealDir, xattrWhiteouts: boolean, into: Listing): Promise<void> {
+export async function listSlowly(dir: RealDir, into: Listing): Promise<void> {
   const fd = openForReading(dir);
   let entries: Buffer | number;
   try {
@@ -33,13 +33,13 @@ export async function listSlowly(dir: RealDir, xattrWhiteouts: boolean, into: Li
   } finally {
     close(fd);
   }
-  if (typeof entries === 'number') return list(dir, xattrWhiteouts, into);
+  if (typeof entries === 'number') return list(dir, into);
   const slice = 256 * 1024;
   let start = 0;
   while (start < entries.length) {
     const end = sliceEnd(entries, start, slice);
     decodeDirents(entries.subarray(start, end), end - start, (name, ino, type) =>
-      classify(dir, xattrWhiteouts, into, name, ino, type),
+      classify(dir, into, name, ino, type),
     );
     start = end;
     if (start < entries.length) await new Promise(setImmediate);
@@ -53,14 +53,7 @@ function sliceEnd(entries: Buffer, start: number, limit: number): number {
   return end;
 }
 
-function classify(
-  dir: RealDir,
-  xattrWhiteouts: boolean,
-  into: Listing,
-  name: ByteString,
-  ino: number,
-  type: number,
-): void {
+function classify(dir: RealDir, into: Listing, name: ByteString, ino: number, type: number): void {
   const kind = nameKind(name);
   if (kind === 'whiteout') into.whiteout(whitedOutName(name));
   if (kind !== 'plain') return;
@@ -69,26 +62,39 @@ function classify(
     if (statx(dir.fd(), name, AT.SYMLINK_NOFOLLOW, scratch.slots) < 0) return;
     known = modeToType(scratch.mode);
   }
-  if (mayBeWhiteout(known, xattrWhiteouts) && isWhiteout(dir, name, xattrWhiteouts)) into.whiteout(name);
-  else into.entry(name, known, ino);
-}
-
-function mayBeWhiteout(type: number, xattrWhiteouts: boolean): boolean {
-  return type === DT.CHR || (xattrWhiteouts && type === DT.REG);
+  if (known === DT.CHR || (known === DT.REG && dir.xattrWhiteouts)) {
+    if (isWhiteout(dir, name)) {
+      into.whiteout(name);
+      return;
+    }
+  }
+  if (known === DT.REG && dir.veils && statx(dir.fd(), name, AT.SYMLINK_NOFOLLOW, scratch.slots) >= 0) {
+    if (isVeiled(dir, name, scratch)) known = DT.CHR;
+  }
+  into.entry(name, known, ino);
 }
 
 /** Is the entry `name` itself a whiteout: a character device 0/0, or an empty file marked by xattr? */
-export function isWhiteout(dir: RealDir, name: ByteString, xattrWhiteouts: boolean): boolean {
-  return (
-    statx(dir.fd(), name, AT.SYMLINK_NOFOLLOW, scratch.slots) >= 0 &&
-    statIsWhiteout(dir, name, scratch, xattrWhiteouts)
-  );
+export function isWhiteout(dir: RealDir, name: ByteString): boolean {
+  const rc = statx(dir.fd(), name, AT.SYMLINK_NOFOLLOW, scratch.slots);
+  return rc >= 0 && statIsWhiteout(dir, name, scratch);
 }
 
 /** As `isWhiteout`, for an entry whose attributes are known. */
-export function statIsWhiteout(dir: RealDir, name: ByteString, stat: Stat, xattrWhiteouts: boolean): boolean {
+export function statIsWhiteout(dir: RealDir, name: ByteString, stat: Stat): boolean {
   const type = stat.mode & S.IFMT;
   if (type === S.IFCHR) return stat.rdevMajor === 0 && stat.rdevMinor === 0;
-  if (!xattrWhiteouts || type !== S.IFREG || stat.size !== 0) return false;
-  return xattrWhiteoutNames().some(note => typeof getxattr(dir.fd(), name, note) !== 'number');
+  if (!dir.xattrWhiteouts || type !== S.IFREG || stat.size !== 0) return false;
+  return hasOne(dir, name, xattrWhiteoutNames());
+}
+
+/** Does the entry with these attributes stand for a character device 0/0 that users see? */
+export function isVeiled(dir: RealDir, name: ByteString, stat: Stat): boolean {
+  return dir.veils && (stat.mode & S.IFMT) === S.IFREG && stat.size === 0 && hasOne(dir, name, VEILS);
+}
+
+const VEILS = [ownNoteName('trusted', 'veil'), ownNoteName('user', 'veil')];
+
+function hasOne(dir: RealDir, name: ByteString, notes: readonly ByteString[]): boolean {
+  return notes.some(note => typeof getxattr(dir.fd(), name, note) !== 'number');
 }

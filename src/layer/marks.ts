@@ -3,7 +3,7 @@ import { type ByteString, E, SysError } from '../base/index.js';
 import { AT, faccessat, getxattr, listxattr } from '../sys/index.js';
 import type { Layer } from './layer.js';
 import type { RealDir } from './realdir.js';
-import { type Namespace, noteName, OPAQUE_MARK, opaqueNames } from './spelling.js';
+import { type Namespace, noteName, OPAQUE_MARK, opaqueNames, ownNoteName } from './spelling.js';
 
 /** The notes of one real directory. */
 export interface Marks {
@@ -13,20 +13,24 @@ export interface Marks {
   readonly redirect: ByteString | null;
   /** It may hold files that were copied up or moved here: their inode numbers come from elsewhere. */
   readonly impure: boolean;
+  /** Some of its empty files stand for character devices 0/0. */
+  readonly veils: boolean;
   /** New entries inherit an ACL. */
   readonly defaultAcl: boolean;
 }
 
-const NONE: Marks = { opaque: '', redirect: null, impure: false, defaultAcl: false };
+const NONE: Marks = { opaque: '', redirect: null, impure: false, veils: false, defaultAcl: false };
 const MARKED: Marks = { ...NONE, opaque: 'y' };
 const DEFAULT_ACL = 'system.posix_acl_default';
 
 /**
- * Reads the notes of the directory `dir`. In the upper only the mount's own name space counts: there `user.overlay.*`
+ * Reads the notes of the directory `dir`, and tells it those that its listing needs. In the upper only the mount's own name space counts: there `user.overlay.*`
  * of a privileged mount is users' data. `isLast`: no layer below, so that an opaque mark says nothing.
  */
 export function readMarks(dir: RealDir, namespace: Namespace, isLast: boolean): Marks {
   const marks = dir.layer.hasXattrs ? fromXattrs(dir, namespace) : NONE;
+  dir.xattrWhiteouts = marks.opaque === 'x';
+  dir.veils = marks.veils;
   if (isLast || marks.opaque === 'y') return marks;
   if (faccessat(dir.fd(), OPAQUE_MARK, 0, AT.SYMLINK_NOFOLLOW) < 0) return marks;
   return marks === NONE ? MARKED : { ...marks, opaque: 'y' };
@@ -47,6 +51,7 @@ function fromXattrs(dir: RealDir, namespace: Namespace): Marks {
     opaque: readOpaque(dir, names, namespace),
     redirect: redirect === '' ? null : redirect,
     impure: names.includes(noteName(namespace, 'impure')),
+    veils: names.includes(ownNoteName(namespace, 'veils')),
     defaultAcl: names.includes(DEFAULT_ACL),
   };
 }

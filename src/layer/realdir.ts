@@ -15,6 +15,8 @@ export class RealDir {
   private pinned = false;
   /** Its opaque note is "x": empty files in it may be whiteouts. */
   xattrWhiteouts = false;
+  /** Empty files in it may be veiled devices (see spelling.ts). */
+  veils = false;
 
   constructor(
     readonly layer: Layer,

@@ -19,7 +19,6 @@ const OVERRIDE_STAT = Object.freeze({
   security: 'security.fuseoverlayfs.override_stat',
   user: 'user.containers.override_stat',
 });
-/** Escapes an escape: stored names have it once more than users see. */
 const OPAQUE_NAMES = ['trusted.overlay.opaque', 'user.overlay.opaque', `${FUSE_OVERLAYFS}opaque`];
 const WHITEOUT_NAMES = ['trusted.overlay.whiteout', 'user.overlay.whiteout'];
 
@@ -35,6 +34,17 @@ export type Note =
   | 'whiteout'
   | 'uuid'
   | 'protattr';
+
+/** Our own notes, for what no other format can say. */
+const LAMINA = 'lamina.';
+
+/** `veil` on an empty file: users see a character device 0/0. `veils` on a directory: it has (had) such files. */
+export type OwnNote = 'veil' | 'veils';
+
+/** The full xattr name of one of our own notes. */
+export function ownNoteName(namespace: Namespace, note: OwnNote): ByteString {
+  return `${namespace}.${LAMINA}${note}`;
+}
 
 /** The full xattr name of a note. */
 export function noteName(namespace: Namespace, note: Note): ByteString {
@@ -84,17 +94,26 @@ export function xattrWhiteoutNames(): readonly ByteString[] {
 /** How xattr names look from inside and outside of a mount whose notes are in one name space. */
 export class XattrNames {
   private readonly prefix: ByteString;
+  private readonly own: ByteString;
 
-  constructor(readonly namespace: Namespace) {
+  constructor(
+    readonly namespace: Namespace,
+    /** Where owner and mode are kept, when not in the inode (see overrideStatName). */
+    readonly ownerNote: ByteString | null = null,
+  ) {
     this.prefix = `${namespace}.${OVERLAY}`;
+    this.own = `${namespace}.${LAMINA}`;
   }
 
   /** Is this stored name a private note of the mount or of fuse-overlayfs (not shown, not copied up)? */
   isPrivate(stored: ByteString): boolean {
     if (stored.startsWith(this.prefix)) return !stored.startsWith(OVERLAY, this.prefix.length);
-    return (
-      stored.startsWith(FUSE_OVERLAYFS) || stored === OVERRIDE_STAT.security || stored === OVERRIDE_STAT.user
-    );
+    return stored.startsWith(FUSE_OVERLAYFS) || stored.startsWith(this.own) || stored === this.ownerNote;
+  }
+
+  /** Is this a note that says the same of the layers below as we have read it for: lost when its directory is copied up? */
+  isOpaqueNote(stored: ByteString): boolean {
+    return OPAQUE_NAMES.includes(stored);
   }
 
   /** The name under which a user's xattr is stored: an overlay inside the mount gets one escape. */

@@ -21,7 +21,7 @@ import {
 import { Layer } from './layer.js';
 import type { RealDir } from './realdir.js';
 import { removeEntry } from './removal.js';
-import { type Namespace, type Note, noteName, OPAQUE_MARK } from './spelling.js';
+import { type Namespace, type Note, noteName, OPAQUE_MARK, ownNoteName } from './spelling.js';
 import { CharWhiteouts, DotWhiteouts, type WhiteoutWriter } from './whiteouts.js';
 
 /** What the file system of the upper was seen to do. */
@@ -63,6 +63,21 @@ export class Upper {
     if (rc === -E.EOPNOTSUPP || rc === -E.EPERM) return false;
     ok(rc, `${this.layer.path}: note ${note} on ${name}`);
     return true;
+  }
+
+  /** Makes an empty file stand for a character device 0/0 that users see. EPERM where that cannot be noted. */
+  veil(dir: RealDir, dirfd: number, name: ByteString): void {
+    if (this.abilities.namespace === null)
+      throw new SysError(E.EPERM, `${name}: this upper cannot hold a device 0/0`);
+    this.markVeils(dir);
+    ok(setxattr(dirfd, name, ownNoteName(this.namespace, 'veil'), Buffer.from('c0:0'), 0), name);
+  }
+
+  /** Notes on a directory of the upper that it gets such a file. */
+  markVeils(dir: RealDir): void {
+    if (dir.veils) return;
+    ok(setxattr(dir.fd(), '', ownNoteName(this.namespace, 'veils'), Buffer.from('y'), 0), dir.describe());
+    dir.veils = true;
   }
 
   getNote(dirfd: number, name: ByteString, note: Note): Buffer | null {

@@ -105,7 +105,7 @@ export class Target {
     if (rc === -E.ENOENT) return 'nothing';
     ok(rc, `${dir.describe()}/${name}`);
     if ((stat.mode & S.IFMT) === S.IFDIR) return 'directory';
-    return statIsWhiteout(dir, name, stat, false) ? 'whiteout' : 'other';
+    return statIsWhiteout(dir, name, stat) ? 'whiteout' : 'other';
   }
 
   /** Makes a directory in place of `present`. In a layer it then hides what that hid. */

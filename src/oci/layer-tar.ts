@@ -6,7 +6,7 @@ import { type ByteString, toText } from '../base/index.js';
 import { OPAQUE_MARK, whiteoutFileName } from '../layer/index.js';
 import { type DiffOptions, diffItems, type LinkedItem } from './diff.js';
 import type { Entry } from './entry.js';
-import { readData } from './node.js';
+import { type Node, readData } from './node.js';
 import { END, encodeEntry, padding } from './tar-write.js';
 import { join } from './walk.js';
 
@@ -52,13 +52,20 @@ async function* pieces(upper: ByteString, options: LayerTarOptions): AsyncGenera
   for await (const item of diffItems(upper, options)) {
     if (item.kind === 'D') {
       yield { piece: encodeEntry(whiteout(deletionOf(item.path))), path: item.path };
-    } else if (item.node.type === 'socket') {
-      options.onNote?.(`${toText(item.path)}: a socket has no place in a layer and was left out`);
+    } else if (cannotHold(item.node) !== null) {
+      options.onNote?.(`${toText(item.path)}: ${cannotHold(item.node)} and was left out`);
     } else {
       yield* member(item);
       if (item.opaque) yield { piece: encodeEntry(whiteout(join(item.path, OPAQUE_MARK))), path: item.path };
     }
   }
+}
+
+/** Why a layer cannot hold a file; null when it can. */
+function cannotHold(node: Node): string | null {
+  if (node.type === 'socket') return 'a socket has no place in a layer';
+  const isDeletion = node.type === 'char' && node.major === 0 && node.minor === 0;
+  return isDeletion ? 'a character device 0/0 would be read as a deletion' : null;
 }
 
 async function* member(item: LinkedItem & { kind: 'A' | 'C' }): AsyncGenerator<Piece, void, undefined> {

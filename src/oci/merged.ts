@@ -16,11 +16,13 @@ export class Part {
     readonly level: number,
   ) {}
 
-  /** A redirect is read from either name space: a layer does not say which mount made it. */
+  /** Notes are read from both name spaces: a layer does not say which mount made it. */
   get marks(): Marks {
     if (this.knownMarks === null) {
-      const marks = readMarks(this.dir, 'trusted', false);
-      this.knownMarks = { ...marks, redirect: marks.redirect ?? readMarks(this.dir, 'user', false).redirect };
+      const trusted = readMarks(this.dir, 'trusted', false);
+      const user = readMarks(this.dir, 'user', false);
+      this.dir.veils = trusted.veils || user.veils;
+      this.knownMarks = { ...trusted, redirect: trusted.redirect ?? user.redirect };
     }
     return this.knownMarks;
   }
@@ -29,7 +31,9 @@ export class Part {
   get entries(): ReadonlyMap<ByteString, number> {
     if (this.entriesOf === null) {
       const entries = new Map<ByteString, number>();
-      list(this.dir, this.marks.opaque === 'x', {
+      // Listing needs what the marks say.
+      this.knownMarks = this.marks;
+      list(this.dir, {
         entry: (name, type) => entries.set(name, type),
         whiteout: name => this.hidden.add(name),
       });

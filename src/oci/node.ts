@@ -1,7 +1,7 @@
 // What a layer stores of one file, as a tar will say it: attributes, target and the xattrs that users see. Private notes
 // of any mount never leave here.
 import { type ByteString, E, ok, S, Stat, SysError } from '../base/index.js';
-import { type Namespace, type Note, noteName, type RealDir, XattrNames } from '../layer/index.js';
+import { isVeiled, type Namespace, type Note, noteName, type RealDir, XattrNames } from '../layer/index.js';
 import { AT, close, getxattr, listxattr, O, openChild, preadAsync, readlinkat, statx } from '../sys/index.js';
 import type { Entry, EntryType } from './entry.js';
 
@@ -55,7 +55,8 @@ export function readIdentity(real: Real): { key: string; nlink: number } {
 /** All that a tar says of the file. Throws SysError naming it. */
 export function readNode(real: Real): Node {
   const { key, nlink } = readIdentity(real);
-  const type = TYPES.get(stat.mode & S.IFMT);
+  const veiled = isVeiled(real.dir, real.name, stat);
+  const type = veiled ? 'char' : TYPES.get(stat.mode & S.IFMT);
   if (type === undefined) throw new SysError(E.EINVAL, `${describe(real)}: unknown file type`);
   const isDevice = type === 'char' || type === 'block';
   return {
@@ -68,8 +69,8 @@ export function readNode(real: Real): Node {
     size: type === 'file' ? stat.size : 0,
     mtime: stat.mtime,
     mtimeNsec: stat.mtimeNsec,
-    major: isDevice ? stat.rdevMajor : 0,
-    minor: isDevice ? stat.rdevMinor : 0,
+    major: isDevice && !veiled ? stat.rdevMajor : 0,
+    minor: isDevice && !veiled ? stat.rdevMinor : 0,
     target: type === 'symlink' ? readTarget(real) : '',
     xattrs: readXattrs(real),
   };

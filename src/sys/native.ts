@@ -1,7 +1,8 @@
 // The addon's functions, typed. Each checks its arguments (a wrong type throws a TypeError), makes one system call (or
 // one loop over one descriptor) and returns >= 0 or -errno; none decides anything. Names and paths are byte strings (one
 // character per byte, see base/bytes.ts). `dirfd` may be AT_FDCWD. Offsets and sizes are bytes, exact up to 2^53.
-// Functions that end in Async run on a worker thread and resolve to the same number; they never reject.
+// Functions that end in Async run on a thread of the addon's pool, with the ids of the process, and resolve to the same
+// number; they never reject.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type ByteString, STAT_SLOTS } from '../base/index.js';
@@ -88,7 +89,7 @@ export interface Native {
 
   // Process and mounts
   umask(mask: number): number;
-  /** Sets this thread's file system ids; both together so that no caller forgets one. */
+  /** Sets this thread's file system ids; both together so that no caller forgets one. -EPERM changes neither. */
   setfsids(uid: number, gid: number): number;
   /** SECBIT_NO_SETUID_FIXUP for this thread: setfsids then keeps its capabilities. */
   keepCapabilities(): number;
@@ -113,7 +114,11 @@ export interface Native {
   /** FUSE_DEV_IOC_BACKING_OPEN; returns the backing id. */
   fuseBackingOpen(fuseFd: number, fd: number): number;
   fuseBackingClose(fuseFd: number, id: number): number;
-  /** Calls `wake` from the event loop whenever `fd` is readable, until stopped; level-triggered, keeps the loop alive. */
+  /**
+   * Calls `wake` from the event loop whenever `fd` is readable, until stopped; level-triggered, keeps the loop alive. The status
+   * is 0, or once and for the last time -EBADF when the descriptor is in error, as /dev/fuse is after an unmount. Throws when
+   * `fd` cannot be watched. `fd` may be closed as soon as `stop` has returned.
+   */
   watchReadable(fd: number, wake: (status: number) => void): Watch;
 
   // On worker threads

@@ -1,13 +1,13 @@
-// Inheritance of a directory's default ACL by what is made in it, for things that are made elsewhere and moved into place
-// (acl(5), "OBJECT CREATION AND DEFAULT ACLs"; xattr format: linux/posix_acl_xattr.h).
-import { ok } from '../base/index.js';
+// POSIX ACLs as extended attributes (format: linux/posix_acl_xattr.h): inheritance by what is made elsewhere and moved into
+// a directory with a default ACL (acl(5), "OBJECT CREATION AND DEFAULT ACLs"), and translation of the ids in them.
+import { type ByteString, ok } from '../base/index.js';
 import { getxattr, setxattr } from '../sys/index.js';
 
 const ACCESS = 'system.posix_acl_access';
 const DEFAULT = 'system.posix_acl_default';
 const HEADER = 4;
 const ENTRY = 8;
-const TAG = { userObj: 0x01, groupObj: 0x04, mask: 0x10, other: 0x20 };
+const TAG = { userObj: 0x01, user: 0x02, groupObj: 0x04, group: 0x08, mask: 0x10, other: 0x20 };
 
 /** What a new object gets: its permission bits, and the ACLs to set on it. */
 export interface Inherited {
@@ -48,4 +48,21 @@ function shiftOf(tag: number, hasMask: boolean): number {
 export function setInherited(dirfd: number, name: string, inherited: Inherited, isDirectory: boolean): void {
   if (inherited.access !== null) ok(setxattr(dirfd, name, ACCESS, inherited.access, 0), `ACL of ${name}`);
   if (isDirectory) ok(setxattr(dirfd, name, DEFAULT, inherited.inheritable, 0), `default ACL of ${name}`);
+}
+
+/** The value with the ids in it translated, when it is an ACL; else itself. */
+export function mapAclIds(
+  name: ByteString,
+  value: Buffer,
+  uid: (id: number) => number,
+  gid: (id: number) => number,
+): Buffer {
+  if (name !== ACCESS && name !== DEFAULT) return value;
+  const mapped = Buffer.from(value);
+  for (let at = HEADER; at + ENTRY <= mapped.length; at += ENTRY) {
+    const tag = mapped.readUInt16LE(at);
+    if (tag === TAG.user) mapped.writeUInt32LE(uid(mapped.readUInt32LE(at + 4)), at + 4);
+    if (tag === TAG.group) mapped.writeUInt32LE(gid(mapped.readUInt32LE(at + 4)), at + 4);
+  }
+  return mapped;
 }

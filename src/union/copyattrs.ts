@@ -17,7 +17,7 @@ export function copyAttributes(
   name: ByteString,
 ): void {
   const lowerFd = lower.fd();
-  copyXattrs(stack, lower, lowerFd, lowerName, dirfd, name);
+  copyXattrs(stack, lower, lowerFd, lowerName, dirfd, name, (stat.mode & S.IFMT) === S.IFDIR);
   chown(dirfd, name, stat.uid, stat.gid);
   if ((stat.mode & S.IFMT) !== S.IFLNK) ok(fchmodat(dirfd, name, stat.mode & 0o7777), `mode of ${name}`);
   setTimes(dirfd, name, stat);
@@ -42,6 +42,7 @@ function copyXattrs(
   lowerName: ByteString,
   dirfd: number,
   name: ByteString,
+  isDirectory: boolean,
 ): void {
   if (!lower.layer.hasXattrs) return;
   const names = listxattr(lowerFd, lowerName);
@@ -50,7 +51,7 @@ function copyXattrs(
     throw new SysError(-names, `xattrs of ${lower.describe()}/${lowerName}`);
   }
   for (const xattr of names) {
-    if (stack.xattrNames.isPrivate(xattr)) continue;
+    if (stack.xattrNames.isPrivate(xattr) || (isDirectory && stack.xattrNames.isOpaqueNote(xattr))) continue;
     const isAcl = xattr.startsWith(ACL_PREFIX);
     // What ntfs-3g and others show under system.* are not attributes to copy.
     if (xattr.startsWith('system.') && !isAcl) continue;

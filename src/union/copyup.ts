@@ -166,6 +166,10 @@ function bear(stack: Stack, node: Node, stat: Stat, unborn: Unborn): void {
     const indexed = stat.nlink > 1 && node.links?.indexName != null;
     if (stat.nlink === 1 || indexed) writeOrigin(stack, dirfd, name, { layer: real.layer, handle });
     copyAttributes(stack, real, realName, stat, dirfd, name);
+    if (node.type === DT.CHR && node.parent !== null && (stat.mode & S.IFMT) === S.IFREG) {
+      copyUpDir(stack, node.parent);
+      upper.veil(node.parent.upper(), dirfd, name);
+    }
     crashPoint('copyup:attributes');
     if (node.parent === null) keepDetached(stack, node, unborn);
     else if (indexed) nameThroughIndex(stack, node, stat, unborn, node.links!.indexName!);
@@ -241,6 +245,8 @@ function place(stack: Stack, parent: Dir, add: (dirfd: number) => number, as: By
   ok(statx(real.fd(), '', AT.EMPTY_PATH, parentStat.slots), parent.describe());
   ok(add(real.fd()), `copy-up to ${parent.describe()}/${as}`);
   setTimes(real.fd(), '', parentStat);
+  // Its change time is new all the same; tar calls a file changed when that moves under it.
+  stack.notify.attributes(parent);
   parent.cover(as);
 }
 

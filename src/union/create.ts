@@ -2,7 +2,7 @@
 // a whiteout they are made in work and moved, so that nothing of the layers below shows through for a moment.
 import { type ByteString, crashPoint, DT, E, modeToType, ok, S, Stat, SysError } from '../base/index.js';
 import type { Caller } from '../fuse/index.js';
-import { isReservedName } from '../layer/index.js';
+import { isReservedName, isVeiled } from '../layer/index.js';
 import {
   AT,
   close,
@@ -140,7 +140,7 @@ function born(stack: Stack, parent: Dir, name: ByteString, out: Stat): Node {
   const real = parent.upper();
   ok(statx(real.fd(), name, AT.SYMLINK_NOFOLLOW, out.slots), `${parent.describe()}/${name}`);
   const ino = stack.inodes.of(out);
-  const type = modeToType(out.mode);
+  const type = isVeiled(real, name, out) ? DT.CHR : modeToType(out.mode);
   let node: Node;
   if (type === DT.DIR) {
     const dir = new Dir(ino, null, name, [real.child(name)]);
@@ -177,14 +177,32 @@ export function makeNode(
   out: Stat,
 ): Node {
   if ((mode & S.IFMT) === S.IFCHR && device.major === 0 && device.minor === 0) {
-    throw new SysError(
-      E.EPERM,
-      `${parent.describe()}/${name}: character device 0/0 would mean a deleted file`,
-    );
+    return makeVeiled(stack, caller, parent, name, mode, out);
   }
   makeNew(stack, caller, parent, name, mode, (dirfd, as, masked) =>
     mknodat(dirfd, as, masked, device.major, device.minor),
   );
+  return born(stack, parent, name, out);
+}
+
+/**
+ * A character device 0/0 is how an overlay writes a deletion; ours would read it as one. An overlay that somebody mounts
+ * with its upper in here gets an empty file that looks like the device.
+ */
+export function makeVeiled(
+  stack: Stack,
+  caller: Caller,
+  parent: Dir,
+  name: ByteString,
+  mode: number,
+  out: Stat,
+): Node {
+  const upper = stack.writable();
+  makeNew(stack, caller, parent, name, S.IFREG | (mode & 0o7777), (dirfd, as, masked) => {
+    const rc = mknodat(dirfd, as, masked, 0, 0);
+    if (rc >= 0) upper.veil(parent.upper(), dirfd, as);
+    return rc;
+  });
   return born(stack, parent, name, out);
 }
 
@@ -275,6 +293,7 @@ function linkNow(stack: Stack, node: Node, parent: Dir, name: ByteString, out: S
   }
   crashPoint('link:made');
   markImpure(stack, parent);
+  if (node.type === DT.CHR) upper.markVeils(parent.upper());
   changeNlink(stack, node, 1);
   if (node.detached >= 0 && !isInIndex(stack, node)) {
     node.releaseDetached();

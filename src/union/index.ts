@@ -7,7 +7,7 @@ export {
   parseOptions,
   withAbsolutePaths,
 } from './options.js';
-export { Union } from './union.js';
+export { openUnion, Union } from './union.js';
 export {
   defaultConfig,
   type IdRange,

@@ -1,5 +1,5 @@
 // From names to nodes: what a name of a merged directory is, where its real files are, which inode number it has.
-import { type ByteString, DT, E, Stat, SysError } from '../base/index.js';
+import { type ByteString, DT, E, S, Stat, SysError } from '../base/index.js';
 import { noteName, type RealDir, readMarks } from '../layer/index.js';
 import { AT, getxattr, statx } from '../sys/index.js';
 import { linkedUpper, lowerLinks } from './links.js';
@@ -44,6 +44,8 @@ export function readStat(stack: Stack, node: Node, out: Stat): void {
 /** Turns the real file's attributes into the node's. */
 export function show(stack: Stack, node: Node, out: Stat): void {
   out.ino = node.ino;
+  // Veiled: see layer/spelling.ts.
+  if (node.type === DT.CHR && (out.mode & S.IFMT) !== S.IFCHR) out.mode = S.IFCHR | (out.mode & 0o7777);
   if (node instanceof Dir) {
     if (node.isUnlinked() && node !== stack.root) out.nlink = 0;
     else if (node.isMerged() || stack.behaviour.staticNlink) out.nlink = 1;
@@ -122,7 +124,6 @@ function addBelow(stack: Stack, parent: Dir, entry: Entry, top: RealDir, reals: 
   for (let i = 0; ; i++) {
     const marks = readMarks(real, stack.xattrNames.namespace, stack.isBottom(real.layer));
     topMarks ??= marks;
-    real.xattrWhiteouts = marks.opaque === 'x';
     // An absolute redirect counts even in an opaque directory (xfstests overlay/057).
     if (marks.opaque === 'y' && !marks.redirect?.startsWith('/')) break;
     if (marks.redirect !== null && !stack.isBottom(real.layer)) {

@@ -69,14 +69,13 @@ function lookupSingle(
   rest: ByteString,
 ): RealDir | null {
   if (statx(base.fd(), name, AT.SYMLINK_NOFOLLOW, scratch.slots) < 0) return null;
-  if (modeToType(scratch.mode) !== DT.DIR || isWhiteout(base, name, base.xattrWhiteouts)) {
+  if (modeToType(scratch.mode) !== DT.DIR || isWhiteout(base, name)) {
     walk.stop = true;
     return null;
   }
   const real = base.child(name);
   if (stack.isBottom(base.layer)) return real;
   const marks = readMarks(real, stack.xattrNames.namespace, false);
-  real.xattrWhiteouts = marks.opaque === 'x';
   if (marks.opaque === 'y') {
     walk.stop = true;
     return real;

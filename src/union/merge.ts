@@ -3,6 +3,7 @@
 // single names are looked for in the layers.
 import { type ByteString, DT, modeToType, Stat } from '../base/index.js';
 import {
+  isVeiled,
   type Listing,
   list,
   listSlowly,
@@ -103,7 +104,7 @@ export function complete(dir: Dir): void | Promise<void> {
 function completeNow(dir: Dir): void {
   const merger = new Merger();
   for (const real of dir.reals) {
-    list(real, real.xattrWhiteouts, merger.begin(real));
+    list(real, merger.begin(real));
     merger.end();
   }
   adopt(dir, merger);
@@ -116,7 +117,7 @@ function completeSlowly(dir: Dir): Promise<void> {
       const merger = new Merger();
       const version = dir.version;
       for (const real of [...dir.reals]) {
-        await listSlowly(real, real.xattrWhiteouts, merger.begin(real));
+        await listSlowly(real, merger.begin(real));
         merger.end();
       }
       if (dir.complete) return;
@@ -150,8 +151,8 @@ function probe(dir: Dir, name: ByteString): Found {
     const fd = real.fd();
     const dotWhiteout = faccessat(fd, whiteoutFileName(name), 0, AT.SYMLINK_NOFOLLOW) >= 0;
     const present = statx(fd, name, AT.SYMLINK_NOFOLLOW, scratch.slots) >= 0;
-    const type = modeToType(scratch.mode);
-    if (present && statIsWhiteout(real, name, scratch, real.xattrWhiteouts)) {
+    const type = present && isVeiled(real, name, scratch) ? DT.CHR : modeToType(scratch.mode);
+    if (present && statIsWhiteout(real, name, scratch)) {
       whiteout ||= real.layer.writable;
       break;
     }

@@ -172,7 +172,6 @@ function assemble(config: UnionConfig, upper: Upper | null, lowers: readonly Lay
 function prepareRoot(stack: Stack, namespace: Namespace): void {
   for (const real of stack.root.reals) {
     const marks = readMarks(real, namespace, true);
-    real.xattrWhiteouts = marks.opaque === 'x';
     if (!real.layer.writable) continue;
     stack.root.impure = marks.impure;
     stack.root.defaultAcl = marks.defaultAcl;

@@ -1,10 +1,12 @@
 // rename(2) in the merged view, with all flags: what moves is copied up first, what lower layers have at the old name gets
 // a whiteout in the same step, and a directory with lower content takes a note of where that is (redirect).
-import { type ByteString, crashPoint, E, ok, Stat, SysError } from '../base/index.js';
+import { type ByteString, crashPoint, DT, E, ok, S, Stat, SysError } from '../base/index.js';
+import type { Caller } from '../fuse/index.js';
 import { isReservedName } from '../layer/index.js';
 import { AT, mkdirat, RENAME, renameat2, statx } from '../sys/index.js';
 import { copyAttributes } from './copyattrs.js';
 import { copyUp, copyUpDir, markImpure } from './copyup.js';
+import { makeVeiled } from './create.js';
 import { changeNlink, noteNlink } from './links.js';
 import { lookup, lookupExisting } from './lookup.js';
 import { complete } from './merge.js';
@@ -22,15 +24,28 @@ interface Place {
   readonly name: ByteString;
 }
 
+const KNOWN_FLAGS = RENAME.NOREPLACE | RENAME.EXCHANGE | RENAME.WHITEOUT;
+const ROOT: Caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
+
+/**
+ * rename(2) and renameat2(2). RENAME_WHITEOUT is two steps here: the rename, then a device 0/0 that users see at the old
+ * name. It is for an overlay whose upper is in here.
+ */
 export function rename(stack: Stack, from: Place, to: Place, flags: number): void | Promise<void> {
+  const renaming = renameWith(stack, from, to, flags);
+  if ((flags & RENAME.WHITEOUT) === 0) return renaming;
+  const leaveDevice = () => {
+    stack.shrink(makeVeiled(stack, ROOT, from.parent, from.name, S.IFCHR, scratch));
+  };
+  return renaming === undefined ? leaveDevice() : renaming.then(leaveDevice);
+}
+
+function renameWith(stack: Stack, from: Place, to: Place, flags: number): void | Promise<void> {
   stack.writable();
-  if (
-    (flags & ~(RENAME.NOREPLACE | RENAME.EXCHANGE)) !== 0 ||
-    flags === (RENAME.NOREPLACE | RENAME.EXCHANGE)
-  ) {
+  const exchange = (flags & RENAME.EXCHANGE) !== 0;
+  if ((flags & ~KNOWN_FLAGS) !== 0 || (exchange && flags !== RENAME.EXCHANGE)) {
     throw new SysError(E.EINVAL, `rename of ${from.name} with flags ${flags}`);
   }
-  const exchange = (flags & RENAME.EXCHANGE) !== 0;
   const source = lookupExisting(stack, from.parent, from.name);
   const target = lookup(stack, to.parent, to.name, scratch);
   if (isReservedName(to.name))
@@ -49,7 +64,7 @@ export function rename(stack: Stack, from: Place, to: Place, flags: number): voi
     if (from.parent.names.get(from.name) === source && (to.parent.names.get(to.name) ?? null) === target) {
       return renameNow(stack, from, to, source, target, exchange);
     }
-    return rename(stack, from, to, flags);
+    return renameWith(stack, from, to, flags);
   });
 }
 
@@ -92,6 +107,7 @@ function renameNow(
   copyUpDir(stack, to.parent);
   copyUp(stack, source);
   markImpure(stack, to.parent);
+  if (source.type === DT.CHR) stack.upper!.markVeils(to.parent.upper());
   prepareDirectory(stack, source, from, to);
   if (exchange) {
     exchangeNow(stack, from, to, source, target!);
@@ -163,6 +179,7 @@ function replaceByEmpty(stack: Stack, dir: Dir, at: Place): void {
 function exchangeNow(stack: Stack, from: Place, to: Place, source: Node, target: Node): void {
   copyUp(stack, target);
   markImpure(stack, from.parent);
+  if (target.type === DT.CHR) stack.upper!.markVeils(from.parent.upper());
   prepareDirectory(stack, target, to, from);
   crashPoint('rename:prepared');
   const rc = renameat2(from.parent.upper().fd(), from.name, to.parent.upper().fd(), to.name, RENAME.EXCHANGE);

@@ -2,7 +2,7 @@
 // functions over it.
 import { type ByteString, E, Stat, SysError } from '../base/index.js';
 import type { Notifier } from '../fuse/index.js';
-import { type Layer, type Upper, XattrNames } from '../layer/index.js';
+import { type Layer, overrideStatName, type Upper, XattrNames } from '../layer/index.js';
 import { InodeSpace } from './inodes.js';
 import { Dir, Entry, type Node } from './node.js';
 import type { UnionConfig } from './unionconfig.js';
@@ -54,7 +54,10 @@ export class Stack {
       layer.position = position;
     });
     this.inodes = new InodeSpace(layers.map(layer => layer.dev));
-    this.xattrNames = new XattrNames(upper?.namespace ?? (config.userxattr === 'on' ? 'user' : 'trusted'));
+    this.xattrNames = new XattrNames(
+      upper?.namespace ?? (config.userxattr === 'on' ? 'user' : 'trusted'),
+      ownerNoteName(config),
+    );
     this.root = new Dir(
       this.inodes.of(rootStat),
       null,
@@ -147,6 +150,12 @@ export class Stack {
     parent.children--;
     this.shrink(parent);
   }
+}
+
+/** Where `xattr_permissions` keeps owners and modes. */
+function ownerNoteName({ xattrPermissions }: UnionConfig): ByteString | null {
+  if (xattrPermissions === 0) return null;
+  return overrideStatName(xattrPermissions === 1 ? 'security' : 'user');
 }
 
 /** The links record of a node, made when missing. */

@@ -15,6 +15,7 @@ import { close, fstatfs, getFileFlags, O, readlinkat, setFileFlags, syncfsAsync 
 import { setattr } from './attr.js';
 import { copyUp } from './copyup.js';
 import { makeDirectory, makeFile, makeLink, makeNode, makeSymlink, makeUnnamed } from './create.js';
+import { withIds } from './idmap.js';
 import * as io from './io.js';
 import { lookup, readStat } from './lookup.js';
 import { Dir, type Node } from './node.js';
@@ -272,6 +273,11 @@ export class Union implements FileSystem<Node, Handle> {
     }
     for (const layer of lowers) layer.close();
   }
+}
+
+/** The union as its users are to see it, with the id mappings of `config`. Throws as `Union.open` does. */
+export function openUnion(config: UnionConfig): FileSystem {
+  return withIds(Union.open(config), config) as FileSystem;
 }
 
 function known(node: Node): Node {

@@ -26,8 +26,19 @@ const rows = [
   },
   {
     name: 'an ACL survives copy-up',
-    lowers: [{ f: file('x', { xattrs: { [ACCESS]: forUser } }), d: dir({ xattrs: { [DEFAULT]: forUser } }), 'd/g': '' }],
-    steps: [does('append', 'f', '+'), does('unlink', 'd/g'), gives(forUser, 'getxattr', 'f', ACCESS), gives(forUser, 'getxattr', 'd', DEFAULT)],
+    lowers: [
+      {
+        f: file('x', { xattrs: { [ACCESS]: forUser } }),
+        d: dir({ xattrs: { [DEFAULT]: forUser } }),
+        'd/g': '',
+      },
+    ],
+    steps: [
+      does('append', 'f', '+'),
+      does('unlink', 'd/g'),
+      gives(forUser, 'getxattr', 'f', ACCESS),
+      gives(forUser, 'getxattr', 'd', DEFAULT),
+    ],
   },
   {
     name: 'an ACL sets the mode',
@@ -37,7 +48,11 @@ const rows = [
   {
     name: 'an ACL that says what the mode says is only a mode',
     lowers: [{ f: file('x', { mode: 0o777 }) }],
-    steps: [does('setxattr', 'f', ACCESS, plain640), gives('', 'listxattr', 'f'), gives('reg 640 0:0 1 1', 'lstat', 'f')],
+    steps: [
+      does('setxattr', 'f', ACCESS, plain640),
+      gives('', 'listxattr', 'f'),
+      gives('reg 640 0:0 1 1', 'lstat', 'f'),
+    ],
   },
   {
     name: 'chmod changes the mask of an ACL',
@@ -85,22 +100,35 @@ const rows = [
   {
     name: 'an ACL that makes no sense',
     lowers: [{ f: '' }],
-    steps: [fails('EINVAL', 'setxattr', 'f', ACCESS, acl([1, 7])), fails('EINVAL', 'setxattr', 'f', ACCESS, 'nonsense!')],
+    steps: [
+      fails('EINVAL', 'setxattr', 'f', ACCESS, acl([1, 7])),
+      fails('ENOTSUP', 'setxattr', 'f', ACCESS, 'nonsense!'),
+    ],
   },
   {
     name: 'removing an ACL',
     lowers: [{ f: file('x', { xattrs: { [ACCESS]: forUser } }), g: '' }],
-    steps: [does('removexattr', 'f', ACCESS), gives('', 'listxattr', 'f'), does('removexattr', 'g', ACCESS)],
+    steps: [
+      does('removexattr', 'f', ACCESS),
+      gives('', 'listxattr', 'f'),
+      fails('ENODATA', 'removexattr', 'g', ACCESS),
+    ],
   },
   {
     name: 'only the owner sets an ACL',
     lowers: [{ f: file('', { uid: 1000, mode: 0o666 }) }],
-    steps: [by(1001, 1001, fails('EPERM', 'setxattr', 'f', ACCESS, forUser)), by(1000, 1000, does('setxattr', 'f', ACCESS, forUser))],
+    steps: [
+      by(1001, 1001, fails('EPERM', 'setxattr', 'f', ACCESS, forUser)),
+      by(1000, 1000, does('setxattr', 'f', ACCESS, forUser)),
+    ],
   },
   {
     name: 'an ACL set by somebody outside the group takes the setgid bit',
     lowers: [{ f: file('', { uid: 1000, gid: 50, mode: 0o2755 }) }],
-    steps: [by(1000, 1000, does('setxattr', 'f', ACCESS, forUser)), gives('reg 774 1000:50 1 0', 'lstat', 'f')],
+    steps: [
+      by(1000, 1000, does('setxattr', 'f', ACCESS, forUser)),
+      gives('reg 774 1000:50 1 0', 'lstat', 'f'),
+    ],
   },
 ].map(row => ({ ...row, needs: ['acl', 'vfs', 'callers'] })) as readonly Row[];
 

@@ -113,7 +113,11 @@ const rows: readonly Row[] = [
   {
     name: 'below what is not there',
     lowers: [{ d: dir() }],
-    steps: [fails('ENOENT', 'create', 'd/e/f', ''), fails('ENOENT', 'mkdir', 'x/y'), fails('ENOENT', 'symlink', 'x/y', 'z')],
+    steps: [
+      fails('ENOENT', 'create', 'd/e/f', ''),
+      fails('ENOENT', 'mkdir', 'x/y'),
+      fails('ENOENT', 'symlink', 'x/y', 'z'),
+    ],
     needs: ['vfs'],
   },
   {
@@ -169,7 +173,10 @@ const rows: readonly Row[] = [
   {
     name: 'a file with no permissions for its maker can be written through the descriptor that made it',
     lowers: [{ d: dir({ mode: 0o777 }) }],
-    steps: [by(1000, 1000, does('create', 'd/f', 'data', 0o000)), gives('reg 0 1000:1000 1 4', 'lstat', 'd/f')],
+    steps: [
+      by(1000, 1000, does('create', 'd/f', 'data', 0o000)),
+      gives('reg 0 1000:1000 1 4', 'lstat', 'd/f'),
+    ],
     needs: ['callers'],
   },
   {
@@ -208,7 +215,12 @@ const rows: readonly Row[] = [
   {
     name: 'a tmpfile gets a name where a whiteout is',
     lowers: [{ f: 'low' }],
-    steps: [does('unlink', 'f'), does('tmpfile', 'p', '.'), gives('1 bytes', 'write', 'p', 0, 'x'), does('linkSlot', 'p', 'f')],
+    steps: [
+      does('unlink', 'f'),
+      does('tmpfile', 'p', '.'),
+      gives('1 bytes', 'write', 'p', 0, 'x'),
+      does('linkSlot', 'p', 'f'),
+    ],
     tree: ['f="x"'],
     needs: ['tmpfile'],
   },

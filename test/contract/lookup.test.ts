@@ -20,7 +20,10 @@ const rows: readonly Row[] = [
   },
   {
     name: 'attributes of a merged directory are the top one s',
-    lowers: [{ d: dir({ mode: 0o700, uid: 5, gid: 6 }), 'd/a': '' }, { d: dir({ mode: 0o777 }), 'd/b': '' }],
+    lowers: [
+      { d: dir({ mode: 0o700, uid: 5, gid: 6 }), 'd/a': '' },
+      { d: dir({ mode: 0o777 }), 'd/b': '' },
+    ],
     steps: [gives('dir 700 5:6 1 -', 'lstat', 'd')],
   },
   {
@@ -37,7 +40,11 @@ const rows: readonly Row[] = [
   {
     name: 'a path through a symlink to a directory of another layer',
     lowers: [{ l: symlink('d/e') }, { 'd/e/f': 'found' }],
-    steps: [gives('found', 'cat', 'l/f'), gives('d/e', 'readlink', 'l'), gives('lnk 777 0:0 1 3', 'lstat', 'l')],
+    steps: [
+      gives('found', 'cat', 'l/f'),
+      gives('d/e', 'readlink', 'l'),
+      gives('lnk 777 0:0 1 3', 'lstat', 'l'),
+    ],
     needs: ['vfs'],
   },
   {
@@ -89,7 +96,12 @@ const rows: readonly Row[] = [
   {
     name: 'names with spaces, colons, commas and backslashes',
     lowers: [{ 'a b': '1', 'c:d': '2', 'e,f': '3', 'g\\h': '4' }],
-    steps: [does('append', 'a b', '+'), does('unlink', 'c:d'), does('rename', 'e,f', ' '), does('chmod', 'g\\h', 0o600)],
+    steps: [
+      does('append', 'a b', '+'),
+      does('unlink', 'c:d'),
+      does('rename', 'e,f', ' '),
+      does('chmod', 'g\\h', 0o600),
+    ],
     tree: [' ="3"', 'a b="1+"', 'g\\h="4"'],
   },
   {
@@ -100,7 +112,10 @@ const rows: readonly Row[] = [
   },
   {
     name: 'types of one name in different layers',
-    lowers: [{ a: fifo(), b: chr(1, 3) }, { a: 'file', b: dir(), 'b/x': '' }],
+    lowers: [
+      { a: fifo(), b: chr(1, 3) },
+      { a: 'file', b: dir(), 'b/x': '' },
+    ],
     steps: [gives('fifo 644 0:0 1 0', 'lstat', 'a'), gives('chr 644 0:0 1 0', 'lstat', 'b')],
     tree: ['a|', 'b 1:3'],
   },

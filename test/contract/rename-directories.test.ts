@@ -29,7 +29,12 @@ const redirected: readonly Row[] = [
   {
     name: 'a directory twice',
     lowers: [{ 'd/f': 'low' }],
-    steps: [does('rename', 'd', 'e'), does('rename', 'e', 'g'), does('create', 'g/n', ''), does('unlink', 'g/f')],
+    steps: [
+      does('rename', 'd', 'e'),
+      does('rename', 'e', 'g'),
+      does('create', 'g/n', ''),
+      does('unlink', 'g/f'),
+    ],
     tree: ['g/', 'g/n=""'],
   },
   {
@@ -41,13 +46,23 @@ const redirected: readonly Row[] = [
   {
     name: 'a directory in a renamed directory',
     lowers: [{ 'a/b/f': 'low' }],
-    steps: [does('rename', 'a', 'x'), does('rename', 'x/b', 'x/y'), does('rename', 'x/y', 'z'), gives('low', 'cat', 'z/f')],
+    steps: [
+      does('rename', 'a', 'x'),
+      does('rename', 'x/b', 'x/y'),
+      does('rename', 'x/y', 'z'),
+      gives('low', 'cat', 'z/f'),
+    ],
     tree: ['x/', 'z/', 'z/f="low"'],
   },
   {
     name: 'a new directory under the old name is empty',
     lowers: [{ 'd/f': 'low' }],
-    steps: [does('rename', 'd', 'e'), does('mkdir', 'd'), gives('', 'readdir', 'd'), gives('f:8', 'readdir', 'e')],
+    steps: [
+      does('rename', 'd', 'e'),
+      does('mkdir', 'd'),
+      gives('', 'readdir', 'd'),
+      gives('f:8', 'readdir', 'e'),
+    ],
     tree: ['d/', 'e/', 'e/f="low"'],
   },
   {
@@ -77,13 +92,22 @@ const redirected: readonly Row[] = [
   {
     name: 'an upper directory over a merged one that is empty',
     lowers: [{ 'e/g': '' }],
-    steps: [does('mkdir', 'd'), does('create', 'd/f', 'new'), does('unlink', 'e/g'), does('rename', 'd', 'e')],
+    steps: [
+      does('mkdir', 'd'),
+      does('create', 'd/f', 'new'),
+      does('unlink', 'e/g'),
+      does('rename', 'd', 'e'),
+    ],
     tree: ['e/', 'e/f="new"'],
   },
   {
     name: 'over a directory that is not empty',
     lowers: [{ 'd/f': 'low', 'e/g': '' }],
-    steps: [fails('ENOTEMPTY', 'rename', 'd', 'e'), does('mkdir', 'n'), fails('ENOTEMPTY', 'rename', 'n', 'e')],
+    steps: [
+      fails('ENOTEMPTY', 'rename', 'd', 'e'),
+      does('mkdir', 'n'),
+      fails('ENOTEMPTY', 'rename', 'n', 'e'),
+    ],
     tree: ['d/', 'd/f="low"', 'e/', 'e/g=""', 'n/'],
   },
   {
@@ -101,7 +125,11 @@ const redirected: readonly Row[] = [
   {
     name: 'a directory into itself',
     lowers: [{ 'd/e/f': '' }],
-    steps: [fails('EINVAL', 'rename', 'd', 'd/x'), fails('EINVAL', 'rename', 'd', 'd/e/x'), fails('ENOTEMPTY', 'rename', 'd/e', 'd')],
+    steps: [
+      fails('EINVAL', 'rename', 'd', 'd/x'),
+      fails('EINVAL', 'rename', 'd', 'd/e/x'),
+      fails('ENOTEMPTY', 'rename', 'd/e', 'd'),
+    ],
     needs: ['vfs'],
   },
   {
@@ -130,14 +158,23 @@ const redirected: readonly Row[] = [
   {
     name: 'a descriptor of a directory stays with it',
     lowers: [{ 'd/f': 'low' }],
-    steps: [does('open', 'x', 'd', 0), does('rename', 'd', 'e'), does('create', 'e/g', ''), gives('f:8 g:8', 'list', 'x')],
+    steps: [
+      does('open', 'x', 'd', 0),
+      does('rename', 'd', 'e'),
+      does('create', 'e/g', ''),
+      gives('f:8 g:8', 'list', 'x'),
+    ],
     needs: ['unlinked'],
   },
   {
     name: 'EXCHANGE of a merged directory and an upper one',
     lowers: [{ 'd/f': 'low' }],
     upper: { 'd/g': '', 'u/h': '' },
-    steps: [does('rename', 'd', 'u', RENAME.EXCHANGE), gives('h:8', 'readdir', 'd'), gives('f:8 g:8', 'readdir', 'u')],
+    steps: [
+      does('rename', 'd', 'u', RENAME.EXCHANGE),
+      gives('h:8', 'readdir', 'd'),
+      gives('f:8 g:8', 'readdir', 'u'),
+    ],
     needs: ['rename-flags'],
   },
 ];
@@ -159,7 +196,12 @@ const without: readonly Row[] = [
   {
     name: 'without redirects an upper directory can be renamed',
     lowers: [{ 'p/x': '' }],
-    steps: [does('mkdir', 'd'), does('create', 'd/f', ''), does('rename', 'd', 'e'), does('rename', 'e', 'p/e')],
+    steps: [
+      does('mkdir', 'd'),
+      does('create', 'd/f', ''),
+      does('rename', 'd', 'e'),
+      does('rename', 'e', 'p/e'),
+    ],
     tree: ['p/', 'p/e/', 'p/e/f=""', 'p/x=""'],
   },
   {

@@ -72,7 +72,12 @@ const plain: readonly Row[] = [
   {
     name: 'a hard link of a lower file keeps its fellows',
     lowers: [{ f: 'one', g: hardlink('f') }],
-    steps: [does('rename', 'f', 'h'), gives('same', 'same', 'g', 'h'), does('append', 'g', '+'), gives('one+', 'cat', 'h')],
+    steps: [
+      does('rename', 'f', 'h'),
+      gives('same', 'same', 'g', 'h'),
+      does('append', 'g', '+'),
+      gives('one+', 'cat', 'h'),
+    ],
     needs: ['identity'],
   },
   {
@@ -114,7 +119,12 @@ const plain: readonly Row[] = [
   {
     name: 'over a file that is open: the descriptor keeps the old one',
     lowers: [{ f: 'one', g: 'two' }],
-    steps: [does('open', 'p', 'g', 2), does('rename', 'f', 'g'), gives('two', 'read', 'p', 0, 9), gives('reg 644 0:0 0 3', 'fstat', 'p')],
+    steps: [
+      does('open', 'p', 'g', 2),
+      does('rename', 'f', 'g'),
+      gives('two', 'read', 'p', 0, 9),
+      gives('reg 644 0:0 0 3', 'fstat', 'p'),
+    ],
     tree: ['g="one"'],
     needs: ['unlinked'],
   },
@@ -134,7 +144,11 @@ const flagged: readonly Row[] = [
   {
     name: 'NOREPLACE over nothing, and over a whiteout',
     lowers: [{ f: 'one', g: 'two' }],
-    steps: [does('rename', 'f', 'n', RENAME.NOREPLACE), does('unlink', 'g'), does('rename', 'n', 'g', RENAME.NOREPLACE)],
+    steps: [
+      does('rename', 'f', 'n', RENAME.NOREPLACE),
+      does('unlink', 'g'),
+      does('rename', 'n', 'g', RENAME.NOREPLACE),
+    ],
     tree: ['g="one"'],
   },
   {
@@ -153,13 +167,21 @@ const flagged: readonly Row[] = [
   {
     name: 'EXCHANGE of a file and a directory',
     lowers: [{ f: 'one', 'd/x': '' }],
-    steps: [does('rename', 'f', 'd', RENAME.EXCHANGE), gives('one', 'cat', 'd'), gives('x:8', 'readdir', 'f')],
+    steps: [
+      does('rename', 'f', 'd', RENAME.EXCHANGE),
+      gives('one', 'cat', 'd'),
+      gives('x:8', 'readdir', 'f'),
+    ],
     tree: ['d="one"', 'f/', 'f/x=""'],
   },
   {
     name: 'EXCHANGE of two lower directories',
     lowers: [{ 'a/x': '', 'b/y': '' }, { 'a/z': '' }],
-    steps: [does('rename', 'a', 'b', RENAME.EXCHANGE), gives('y:8', 'readdir', 'a'), gives('x:8 z:8', 'readdir', 'b')],
+    steps: [
+      does('rename', 'a', 'b', RENAME.EXCHANGE),
+      gives('y:8', 'readdir', 'a'),
+      gives('x:8 z:8', 'readdir', 'b'),
+    ],
   },
   {
     name: 'EXCHANGE with what is not there',
@@ -173,7 +195,10 @@ const flagged: readonly Row[] = [
   {
     name: 'EXCHANGE of a directory and what is in it',
     lowers: [{ 'd/f': '' }],
-    steps: [fails('EINVAL', 'rename', 'd', 'd/f', RENAME.EXCHANGE), fails('EINVAL', 'rename', 'd/f', 'd', RENAME.EXCHANGE)],
+    steps: [
+      fails('EINVAL', 'rename', 'd', 'd/f', RENAME.EXCHANGE),
+      fails('EINVAL', 'rename', 'd/f', 'd', RENAME.EXCHANGE),
+    ],
   },
   {
     name: 'EXCHANGE and NOREPLACE together',

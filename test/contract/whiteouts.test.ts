@@ -1,7 +1,16 @@
 // Deletion: every spelling of a whiteout in every place, opaque directories, and what comes to stand where something
 // was deleted.
 import t from 'tap';
-import { dir, file, opaque, redirect, symlink, whiteout, xattrWhiteout, xwhiteouts } from '../support/lowers.js';
+import {
+  dir,
+  file,
+  opaque,
+  redirect,
+  symlink,
+  whiteout,
+  xattrWhiteout,
+  xwhiteouts,
+} from '../support/lowers.js';
 import { contract } from '../support/oracle-contract.js';
 import { does, fails, gives, type Row } from '../support/oracle-row.js';
 import { candidates } from '../support/oracle-subjects.js';
@@ -9,7 +18,8 @@ import { candidates } from '../support/oracle-subjects.js';
 /** A directory that was copied up and holds whiteouts, as every overlay's upper marks it. */
 const copiedUp = dir({ xattrs: { 'trusted.overlay.origin': '' } });
 
-const aufs = 'kernel overlayfs does not know AUFS spellings; fuse-overlayfs does, and container tools write them';
+const aufs =
+  'kernel overlayfs does not know AUFS spellings; fuse-overlayfs does, and container tools write them';
 
 const reading: readonly Row[] = [
   {
@@ -52,14 +62,20 @@ const reading: readonly Row[] = [
   },
   {
     name: 'an xattr whiteout in a lower layer hides what lies below it',
-    lowers: [{ '': xwhiteouts(), d: xwhiteouts(), 'd/f': xattrWhiteout() }, { 'd/f': 'low', 'd/g': 'low' }],
+    lowers: [
+      { '': xwhiteouts(), d: xwhiteouts(), 'd/f': xattrWhiteout() },
+      { 'd/f': 'low', 'd/g': 'low' },
+    ],
     steps: [fails('ENOENT', 'lstat', 'd/f'), gives('g:8', 'readdir', 'd')],
     tree: ['d/', 'd/g="low"'],
     alone: true,
   },
   {
     name: 'an xattr whiteout under userxattr',
-    lowers: [{ '': xwhiteouts('user'), d: xwhiteouts('user'), 'd/f': xattrWhiteout('user') }, { 'd/f': 'low' }],
+    lowers: [
+      { '': xwhiteouts('user'), d: xwhiteouts('user'), 'd/f': xattrWhiteout('user') },
+      { 'd/f': 'low' },
+    ],
     steps: [fails('ENOENT', 'lstat', 'd/f')],
     tree: ['d/'],
     alone: true,
@@ -144,20 +160,26 @@ const reading: readonly Row[] = [
   },
   {
     name: 'a redirect to a sibling merges with the old name',
-    lowers: [{ new: redirect('old'), 'new/a': '1', old: whiteout() }, { 'old/b': '2', 'new/c': 'hidden' }],
+    lowers: [
+      { new: redirect('old'), 'new/a': '1', old: whiteout() },
+      { 'old/b': '2', 'new/c': 'hidden' },
+    ],
     steps: [gives('a:8 b:8', 'readdir', 'new'), fails('ENOENT', 'lstat', 'old')],
     tree: ['new/', 'new/a="1"', 'new/b="2"'],
   },
   {
     name: 'an absolute redirect merges with the path from the root',
-    lowers: [{ 'x/new': redirect('/y/old'), 'x/new/a': '1' }, { 'y/old/b': '2' }],
+    lowers: [{ 'x/new': redirect('/y/old'), 'x/new/a': '1', 'y/old': whiteout() }, { 'y/old/b': '2' }],
     steps: [gives('a:8 b:8', 'readdir', 'x/new')],
-    tree: ['x/', 'x/new/', 'x/new/a="1"', 'x/new/b="2"', 'y/', 'y/old/', 'y/old/b="2"'],
+    tree: ['x/', 'x/new/', 'x/new/a="1"', 'x/new/b="2"', 'y/'],
     alone: true,
   },
   {
     name: 'an absolute redirect is followed out of an opaque directory',
-    lowers: [{ x: opaque(), 'x/new': redirect('/y/old'), 'x/new/a': '1' }, { 'y/old/b': '2', 'x/z': 'hidden' }],
+    lowers: [
+      { x: opaque(), 'x/new': redirect('/y/old'), 'x/new/a': '1', 'y/old': whiteout() },
+      { 'y/old/b': '2', 'x/z': 'hidden' },
+    ],
     steps: [gives('a:8 b:8', 'readdir', 'x/new'), gives('new:4', 'readdir', 'x')],
     alone: true,
   },
@@ -169,7 +191,11 @@ const reading: readonly Row[] = [
   },
   {
     name: 'a chain of redirects through three layers',
-    lowers: [{ c: redirect('b'), 'c/3': '' }, { b: redirect('a'), 'b/2': '' }, { 'a/1': '' }],
+    lowers: [
+      { c: redirect('b'), 'c/3': '', b: whiteout() },
+      { b: redirect('a'), 'b/2': '', a: whiteout() },
+      { 'a/1': '' },
+    ],
     steps: [gives('1:8 2:8 3:8', 'readdir', 'c')],
   },
 ];

@@ -31,7 +31,11 @@ const rows: readonly Row[] = [
   {
     name: 'setting an attribute copies up and keeps the data',
     lowers: [{ f: 'data' }],
-    steps: [does('setxattr', 'f', 'user.a', 'v'), gives('v', 'getxattr', 'f', 'user.a'), gives('data', 'cat', 'f')],
+    steps: [
+      does('setxattr', 'f', 'user.a', 'v'),
+      gives('v', 'getxattr', 'f', 'user.a'),
+      gives('data', 'cat', 'f'),
+    ],
   },
   {
     name: 'removing an attribute of a lower file',
@@ -57,7 +61,11 @@ const rows: readonly Row[] = [
   {
     name: 'an empty value is not none',
     lowers: [{ f: file('', { xattrs: { 'user.a': '' } }) }],
-    steps: [gives('', 'getxattr', 'f', 'user.a'), does('setxattr', 'f', 'user.b', ''), gives('user.a user.b', 'listxattr', 'f')],
+    steps: [
+      gives('', 'getxattr', 'f', 'user.a'),
+      does('setxattr', 'f', 'user.b', ''),
+      gives('user.a user.b', 'listxattr', 'f'),
+    ],
   },
   {
     name: 'values that are binary, and longer than most',
@@ -102,11 +110,16 @@ const rows: readonly Row[] = [
   {
     name: 'an escaped mark in a lower layer shows one level less',
     lowers: [{ f: file('', { xattrs: { 'trusted.overlay.overlay.redirect': '/x' } }) }],
-    steps: [gives('trusted.overlay.redirect', 'listxattr', 'f'), gives('/x', 'getxattr', 'f', 'trusted.overlay.redirect')],
+    steps: [
+      gives('trusted.overlay.redirect', 'listxattr', 'f'),
+      gives('/x', 'getxattr', 'f', 'trusted.overlay.redirect'),
+    ],
   },
   {
     name: 'an escaped mark can be removed, and survives copy-up',
-    lowers: [{ f: file('', { xattrs: { 'trusted.overlay.overlay.a': '1', 'trusted.overlay.overlay.b': '2' } }) }],
+    lowers: [
+      { f: file('', { xattrs: { 'trusted.overlay.overlay.a': '1', 'trusted.overlay.overlay.b': '2' } }) },
+    ],
     steps: [does('removexattr', 'f', 'trusted.overlay.a'), gives('trusted.overlay.b', 'listxattr', 'f')],
   },
   {
@@ -153,11 +166,16 @@ const rows: readonly Row[] = [
   {
     name: 'a namespace that nobody knows',
     lowers: [{ f: '' }],
-    steps: [fails('ENOTSUP', 'setxattr', 'f', 'nonsense.a', '1'), fails('ENOTSUP', 'getxattr', 'f', 'nonsense.a')],
+    steps: [
+      fails('ENOTSUP', 'setxattr', 'f', 'nonsense.a', '1'),
+      fails('ENOTSUP', 'getxattr', 'f', 'nonsense.a'),
+    ],
   },
   {
     name: 'user attributes follow the permissions of the file',
-    lowers: [{ f: file('', { mode: 0o600, xattrs: { 'user.a': '1' } }), g: file('', { mode: 0o644, uid: 1000 }) }],
+    lowers: [
+      { f: file('', { mode: 0o600, xattrs: { 'user.a': '1' } }), g: file('', { mode: 0o644, uid: 1000 }) },
+    ],
     steps: [
       by(1000, 1000, fails('EACCES', 'getxattr', 'f', 'user.a')),
       by(1000, 1000, fails('EACCES', 'setxattr', 'f', 'user.a', '2')),
@@ -168,7 +186,10 @@ const rows: readonly Row[] = [
   {
     name: 'a sticky directory keeps its user attributes to its owner',
     lowers: [{ d: dir({ mode: 0o1777, uid: 1000 }) }],
-    steps: [by(1001, 1001, fails('EPERM', 'setxattr', 'd', 'user.a', '2')), by(1000, 1000, does('setxattr', 'd', 'user.a', '2'))],
+    steps: [
+      by(1001, 1001, fails('EPERM', 'setxattr', 'd', 'user.a', '2')),
+      by(1000, 1000, does('setxattr', 'd', 'user.a', '2')),
+    ],
     needs: ['vfs', 'callers'],
   },
 ];

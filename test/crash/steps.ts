@@ -3,7 +3,16 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import type { Test } from 'tap';
 import { type Scratch, scratch } from '../support/cleanup.js';
-import { killDaemon, laminafs, type Mounted, overlayfs, run, sh, type View } from '../support/daemon.js';
+import {
+  isRunning,
+  killDaemon,
+  laminafs,
+  type Mounted,
+  overlayfs,
+  run,
+  sh,
+  type View,
+} from '../support/daemon.js';
 import { fingerprint, rubbish, tree } from '../support/daemon-tree.js';
 import { LAYERS, SCENARIOS, type Scenario } from './scenarios.js';
 
@@ -122,8 +131,7 @@ function runUntilDeath(t: Test, change: string, scene: Scene, at: number, where:
     return false;
   }
   const changed = run(['bash', '-euc', change], { cwd: scene.mountpoint, timeout: 20_000 });
-  const alive = existsSync(`/proc/${mounted.daemon}`);
-  if (alive) mounted.umount();
+  if (isRunning(mounted.daemon!)) mounted.umount();
   else killDaemon(mounted);
   t.equal(changed.signal, null, `${where}: the program that made the change got an answer`);
   return changed.status === 0;

@@ -2,9 +2,9 @@
 // under a mount in use.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import t from 'tap';
-import { killDaemon, lamina, laminafs, run, sh, umount, waitGone } from '../support/daemon.js';
+import { isRunning, killDaemon, lamina, laminafs, run, sh, umount, waitGone } from '../support/daemon.js';
 import { eachKind, setStage } from '../support/daemon-stage.js';
 
 const layers = 'echo x >l1/file; mkdir l1/dir';
@@ -29,7 +29,7 @@ void eachKind(
     umount(mnt);
     sh('rmdir "$M"; mkdir "$M"', { env: { M: mnt } });
     t.equal(
-      mounted.daemon === null || existsSync(`/proc/${mounted.daemon}`),
+      mounted.daemon === null || isRunning(mounted.daemon),
       true,
       'the other namespace is still served',
     );

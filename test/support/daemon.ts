@@ -2,7 +2,7 @@
 // the options that make it comparable. Every call is synchronous; LAMINA_MAIN names another build of the command.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mountsBelow } from './cleanup.js';
 
@@ -85,10 +85,24 @@ export function optionString(view: View): string {
   return [...options, ...(view.options ?? [])].join(',');
 }
 
-/** Waits until a process is gone; throws after `seconds`. */
+/** Does the process run? One that has ended and waits for its parent to notice does not. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH'))
+      return false;
+    throw error;
+  }
+}
+
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/** Waits until a process that is not our child has ended; throws after `seconds`. */
 export function waitGone(pid: number, seconds = 30): void {
-  const waited = run(['timeout', `${seconds}`, 'tail', `--pid=${pid}`, '-s', '0.02', '-f', '/dev/null']);
-  if (waited.status !== 0) throw new Error(`process ${pid} is still there after ${seconds} s`);
+  for (const end = Date.now() + seconds * 1000; isRunning(pid); Atomics.wait(pause, 0, 0, 2)) {
+    if (Date.now() > end) throw new Error(`process ${pid} is still there after ${seconds} s`);
+  }
 }
 
 /** Unmounts what is mounted at `mountpoint`, trying again while the kernel still lets go of it. */
@@ -157,7 +171,7 @@ export const kinds: readonly Kind[] = [laminafs, overlayfs].filter(
 /** Ends a daemon the hard way and takes its dead mount off. */
 export function killDaemon(mounted: Mounted): void {
   if (mounted.daemon === null) throw new Error('the kernel cannot be killed');
-  if (existsSync(`/proc/${mounted.daemon}`)) process.kill(mounted.daemon, 'SIGKILL');
+  if (isRunning(mounted.daemon)) process.kill(mounted.daemon, 'SIGKILL');
   waitGone(mounted.daemon);
   umountIfMounted(mounted.view.mountpoint);
 }

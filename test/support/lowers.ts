@@ -31,11 +31,17 @@ export type Layer = Readonly<Record<string, Entry | string>>;
 export const oldTime = 1_000_000_000;
 
 export const dir = (meta: Meta = {}): Entry => ({ kind: 'dir', ...meta });
-export const file = (data: string, meta: Meta & { size?: number } = {}): Entry => ({ kind: 'file', data, ...meta });
+export const file = (data: string, meta: Meta & { size?: number } = {}): Entry => ({
+  kind: 'file',
+  data,
+  ...meta,
+});
 export const symlink = (target: string, meta: Meta = {}): Entry => ({ kind: 'symlink', target, ...meta });
 export const hardlink = (to: string): Entry => ({ kind: 'link', to });
-export const chr = (major: number, minor: number, meta: Meta = {}): Entry => node(S.IFCHR, major, minor, meta);
-export const blk = (major: number, minor: number, meta: Meta = {}): Entry => node(S.IFBLK, major, minor, meta);
+export const chr = (major: number, minor: number, meta: Meta = {}): Entry =>
+  node(S.IFCHR, major, minor, meta);
+export const blk = (major: number, minor: number, meta: Meta = {}): Entry =>
+  node(S.IFBLK, major, minor, meta);
 export const fifo = (meta: Meta = {}): Entry => node(S.IFIFO, 0, 0, meta);
 export const socket = (meta: Meta = {}): Entry => node(S.IFSOCK, 0, 0, meta);
 
@@ -45,7 +51,8 @@ export const whiteout = (): Entry => chr(0, 0, { mode: 0 });
 export const xattrWhiteout = (prefix = 'trusted'): Entry =>
   file('', { xattrs: { [`${prefix}.overlay.whiteout`]: 'y' } });
 /** A directory that holds xattr whiteouts. */
-export const xwhiteouts = (prefix = 'trusted'): Entry => dir({ xattrs: { [`${prefix}.overlay.opaque`]: 'x' } });
+export const xwhiteouts = (prefix = 'trusted'): Entry =>
+  dir({ xattrs: { [`${prefix}.overlay.opaque`]: 'x' } });
 /** A directory that hides what lies below it. */
 export const opaque = (meta: Meta = {}, prefix = 'trusted'): Entry =>
   dir({ ...meta, xattrs: { ...meta.xattrs, [`${prefix}.overlay.opaque`]: 'y' } });
@@ -111,7 +118,8 @@ function make(root: number, path: string, entry: Entry): void {
   if (entry.kind === 'dir') ok(native.mkdirat(root, path, 0o755), path);
   else if (entry.kind === 'symlink') ok(native.symlinkat(entry.target, root, path), path);
   else if (entry.kind === 'link') ok(native.linkat(root, entry.to, root, path, 0), path);
-  else if (entry.kind === 'node') ok(native.mknodat(root, path, entry.type | 0o600, entry.major, entry.minor), path);
+  else if (entry.kind === 'node')
+    ok(native.mknodat(root, path, entry.type | 0o600, entry.major, entry.minor), path);
   else writeFile(root, path, entry.data, entry.size);
 }
 

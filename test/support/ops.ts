@@ -49,7 +49,9 @@ export function outcomeOf(result: CallResult): Outcome {
 export function showOp(step: Op): string {
   const args = step.args.map(arg => (typeof arg === 'number' ? `0o${arg.toString(8)}` : JSON.stringify(arg)));
   const plain = `op(${[`'${step.call}'`, ...args].join(', ')})`;
-  return step.as === undefined ? plain : `as(${step.as.uid}, ${step.as.gid}, ${plain}, 0o${step.as.umask.toString(8)})`;
+  return step.as === undefined
+    ? plain
+    : `as(${step.as.uid}, ${step.as.gid}, ${plain}, 0o${step.as.umask.toString(8)})`;
 }
 
 /** Runs operations on the tree below a directory with raw system calls. */

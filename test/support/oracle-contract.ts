@@ -5,7 +5,6 @@ import { batchesOf, checkExchange, checkOracle, checkRow, type Ran, runBatch } f
 import type { Feature, Row } from './oracle-row.js';
 import { kernel, lamina, type Subject } from './subject.js';
 
-
 /** A subject with what it cannot carry. */
 export interface Candidate {
   readonly subject: Subject;

@@ -1,7 +1,7 @@
 // A contract as data: layers, operations with what each gives, and the tree that is left. Rows know nothing of what
 // they run over.
 import type { Layer } from './lowers.js';
-import { type CallName, type Calls, type Op, op, type Outcome } from './ops.js';
+import { type CallName, type Calls, type Op, type Outcome, op } from './ops.js';
 
 /** What a subject may be unable to carry; a row that needs it is named as such and runs over the others. */
 export type Feature =

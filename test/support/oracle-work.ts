@@ -10,7 +10,9 @@ export function workRubbish(work: string | undefined): string[] {
   for (const name of readdirSync(work)) {
     if (name === 'index') continue;
     if (name !== 'work') rubbish.push(`rubbish in the work directory: ${name}`);
-    else for (const left of readdirSync(join(work, name))) rubbish.push(`rubbish in the work directory: work/${left}`);
+    else
+      for (const left of readdirSync(join(work, name)))
+        rubbish.push(`rubbish in the work directory: work/${left}`);
   }
   return rubbish;
 }

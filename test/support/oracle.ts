@@ -5,16 +5,15 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { buildLayer, type Layer, openDir } from './lowers.js';
 import { native } from '../../src/sys/index.js';
-import { type Row, shape } from './oracle-row.js';
+import { buildLayer, type Layer, openDir } from './lowers.js';
 import type { Outcome } from './ops.js';
+import { type Row, shape } from './oracle-row.js';
 import { workRubbish } from './oracle-work.js';
 import { kernel, type Mounted, type MountSpec, type Subject } from './subject.js';
 import { Scratch } from './subject-scratch.js';
 import { differences, type Snapshot, snapshot } from './tree.js';
 import { fingerprint } from './tree-fingerprint.js';
-
 
 /** What a row gave over a subject. */
 export interface Ran {
@@ -120,7 +119,11 @@ export async function runBatch(batch: Batch, subject: Subject, other: Subject | 
   }
 }
 
-async function mounted(subject: Subject, spec: MountSpec, use: (mount: Mounted) => Promise<void>): Promise<void> {
+async function mounted(
+  subject: Subject,
+  spec: MountSpec,
+  use: (mount: Mounted) => Promise<void>,
+): Promise<void> {
   const mount = await subject.mount(spec);
   try {
     await use(mount);
@@ -158,7 +161,11 @@ export function checkRow(test: Test, row: Row, ran: Ran, oracle: Ran): void {
   if (row.tree !== undefined) test.same(shape(ran.tree.lines), row.tree, 'the tree');
   test.equal(differences(oracle.tree.lines, ran.tree.lines), '', 'the tree as kernel overlayfs shows it');
   if (ran.exchanged === null) return;
-  test.equal(differences(ran.tree.lines, ran.exchanged.lines), '', 'kernel overlayfs shows the same of our upper');
+  test.equal(
+    differences(ran.tree.lines, ran.exchanged.lines),
+    '',
+    'kernel overlayfs shows the same of our upper',
+  );
 }
 
 /** Checks that the row says what kernel overlayfs does. */

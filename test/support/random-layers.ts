@@ -1,8 +1,24 @@
 // Random layers: small trees over a small alphabet, so that layers hide, merge with and contradict each other, with
 // every kind of entry and every mark that an overlayfs layer may carry.
 import { S } from '../../src/base/index.js';
-import { acl, blk, chr, dir, type Entry, fifo, file, hardlink, type Layer, type Meta } from './lowers.js';
-import { opaque, socket, symlink, whiteout, xattrWhiteout, xwhiteouts } from './lowers.js';
+import {
+  acl,
+  blk,
+  chr,
+  dir,
+  type Entry,
+  fifo,
+  file,
+  hardlink,
+  type Layer,
+  type Meta,
+  opaque,
+  socket,
+  symlink,
+  whiteout,
+  xattrWhiteout,
+  xwhiteouts,
+} from './lowers.js';
 import type { Random } from './random.js';
 
 /** Names that operations and layers share; few, so that collisions are common. */
@@ -43,7 +59,12 @@ function content(random: Random): Entry {
 }
 
 /** A layer of about `size` entries over the layer `below`, which is null for the lowest and 'upper' for the upper. */
-export function randomLayer(random: Random, size: number, prefix: Prefix, below: Layer | 'upper' | null): Layer {
+export function randomLayer(
+  random: Random,
+  size: number,
+  prefix: Prefix,
+  below: Layer | 'upper' | null,
+): Layer {
   const layer: Record<string, Entry> = {};
   const dirs = [''];
   const xattrDirs: string[] = [];
@@ -72,7 +93,8 @@ export function randomLayer(random: Random, size: number, prefix: Prefix, below:
     if (entry.kind === 'dir') {
       dirs.push(path);
       if (entry.xattrs?.[`${prefix}.overlay.opaque`] === 'x') xattrDirs.push(path);
-    } else if (entry.kind === 'file' && entry.xattrs?.[`${prefix}.overlay.whiteout`] === undefined) files.push(path);
+    } else if (entry.kind === 'file' && entry.xattrs?.[`${prefix}.overlay.whiteout`] === undefined)
+      files.push(path);
   }
   return markOrigins(layer, prefix);
 }
@@ -93,7 +115,8 @@ function mayHoldXattrWhiteouts(parent: string, name: string, below: Layer | 'upp
  */
 function markOrigins(layer: Record<string, Entry>, prefix: Prefix): Layer {
   for (const [path, entry] of Object.entries(layer)) {
-    const isWhiteout = entry.kind === 'node' && entry.major === 0 && entry.minor === 0 && entry.type === S.IFCHR;
+    const isWhiteout =
+      entry.kind === 'node' && entry.major === 0 && entry.minor === 0 && entry.type === S.IFCHR;
     const isXattr = entry.xattrs?.[`${prefix}.overlay.whiteout`] !== undefined;
     const parent = path.slice(0, Math.max(0, path.lastIndexOf('/')));
     const above = layer[parent];

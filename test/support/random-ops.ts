@@ -17,7 +17,8 @@ const dirSlots = ['x', 'y'];
 type Make = (random: Random, path: () => string, fresh: () => string) => Op;
 
 const slot = (random: Random): string => random.pick(slots);
-const text = (random: Random): string => random.pick(['new', 'longer text than before', 'x'.repeat(5000), '']);
+const text = (random: Random): string =>
+  random.pick(['new', 'longer text than before', 'x'.repeat(5000), '']);
 const offset = (random: Random): number => random.pick([0, 0, 3, 4096, 5000, 20000]);
 const user = (random: Random): string => `user.${random.pick(alphabet)}`;
 
@@ -44,7 +45,10 @@ const onNames: readonly (readonly [number, Make])[] = [
   [1, (_, path) => op('rename', path(), path(), RENAME.EXCHANGE | RENAME.NOREPLACE)],
   [3, (r, path) => op('chmod', path(), r.pick([0o600, 0o644, 0o755, 0o4755, 0o2755, 0o777, 0o1777]))],
   [3, (r, path) => op('chown', path(), r.pick([0, 1000, 1001, -1]), r.pick([0, 1000, 1001, -1]))],
-  [2, (r, path) => op('utimes', path(), 1_100_000_000 + r.below(9), 1_200_000_000 + r.below(9), r.below(1e9))],
+  [
+    2,
+    (r, path) => op('utimes', path(), 1_100_000_000 + r.below(9), 1_200_000_000 + r.below(9), r.below(1e9)),
+  ],
   [2, (r, path) => op('setxattr', path(), user(r), r.pick(['', 'v', 'w'.repeat(300)]))],
   [1, (r, path) => op('setxattr', path(), user(r), 'created', XATTR.CREATE)],
   [1, (r, path) => op('setxattr', path(), user(r), 'replaced', XATTR.REPLACE)],
@@ -53,7 +57,10 @@ const onNames: readonly (readonly [number, Make])[] = [
   [1, (_, path) => op('setxattr', path(), 'security.capability', capability)],
   [2, (_, path) => op('setxattr', path(), 'system.posix_acl_access', someAcl)],
   [1, (_, path) => op('setxattr', path(), 'system.posix_acl_default', someAcl)],
-  [1, (r, path) => op('removexattr', path(), r.pick(['system.posix_acl_access', 'system.posix_acl_default']))],
+  [
+    1,
+    (r, path) => op('removexattr', path(), r.pick(['system.posix_acl_access', 'system.posix_acl_default'])),
+  ],
   [2, (r, path) => op('removexattr', path(), r.pick([user(r), 'trusted.t', 'security.capability']))],
 ];
 
@@ -111,7 +118,8 @@ export function randomOp(random: Random, hints: Hints): Op {
     const known = random.oneIn(3) || hints.paths.length === 0 ? '' : random.pick(hints.paths);
     return known === '' || known.split('/').length > 3 ? parts.join('/') : `${known}/${parts[0]}`;
   };
-  const path = (): string => (hints.paths.length > 0 && !random.oneIn(5) ? random.pick(hints.paths) : fresh());
+  const path = (): string =>
+    hints.paths.length > 0 && !random.oneIn(5) ? random.pick(hints.paths) : fresh();
   const step = random.weighted([...onNames, ...looking, ...onFiles])(random, path, fresh);
   if (!random.oneIn(7)) return step;
   return as(random.pick([1000, 1000, 1001]), 1000, step, random.pick([0o022, 0o077, 0]));

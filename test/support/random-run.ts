@@ -4,8 +4,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { native } from '../../src/sys/index.js';
 import { buildLayer, type Layer, openDir } from './lowers.js';
-import { workRubbish } from './oracle-work.js';
 import { type Op, showOp } from './ops.js';
+import { workRubbish } from './oracle-work.js';
 import { Random } from './random.js';
 import { reasonFor } from './random-differences.js';
 import { pathsOf, randomLayer } from './random-layers.js';
@@ -61,7 +61,9 @@ class Places {
   constructor(private readonly sequence: Sequence) {
     const { variant } = sequence;
     const other = variant.otherFs ? this.scratch.ext4() : this.scratch.path;
-    this.lowers = sequence.lowers.map((layer, i) => this.write(i % 2 ? this.scratch.path : other, `lower${i}`, layer));
+    this.lowers = sequence.lowers.map((layer, i) =>
+      this.write(i % 2 ? this.scratch.path : other, `lower${i}`, layer),
+    );
     this.sides = ['one', 'two'].map(side => {
       const place = this.make(this.scratch.path, side);
       this.write(place, 'upper', sequence.upper);
@@ -132,7 +134,7 @@ class Run {
         const finding = await this.step(step, (i + 1) % compareEvery === 0);
         if (finding !== null) return { step: i, what: finding };
         if (i === count >> 1) {
-          const found = await this.exchange();
+          const found = (await this.compare()) ?? (await this.exchange());
           if (found !== null) return { step: i, what: found };
         }
       }
@@ -158,9 +160,12 @@ class Run {
     const [oracle, found] = await this.snapshots();
     this.hints.paths = [...oracle.inodes.keys()].filter(path => path !== '');
     // The kernel's own numbers do contradict each other over layers that it did not write.
-    if (found.problems.length > 0 && this.subject !== kernel) return `contradictions in the tree:\n${found.problems.join('\n')}`;
+    if (found.problems.length > 0 && this.subject !== kernel)
+      return `contradictions in the tree:\n${found.problems.join('\n')}`;
     const difference = differences(oracle.lines, found.lines);
-    return difference === '' ? null : `the trees differ (- kernel overlayfs, + ${this.subject.name}):\n${difference}`;
+    return difference === ''
+      ? null
+      : `the trees differ (- kernel overlayfs, + ${this.subject.name}):\n${difference}`;
   }
 
   private async snapshots(): Promise<[Snapshot, Snapshot]> {
@@ -178,18 +183,23 @@ class Run {
     await this.mount();
     const [after, taken] = await this.snapshots();
     const ours = differences(found.lines, after.lines);
-    if (ours !== '') return `kernel overlayfs shows another tree (+) than ${this.subject.name} wrote (-):\n${ours}`;
+    if (ours !== '')
+      return `kernel overlayfs shows another tree (+) than ${this.subject.name} wrote (-):\n${ours}`;
     const theirs = differences(oracle.lines, taken.lines);
-    return theirs === '' ? null : `${this.subject.name} shows another tree (+) than overlayfs wrote (-):\n${theirs}`;
+    return theirs === ''
+      ? null
+      : `${this.subject.name} shows another tree (+) than overlayfs wrote (-):\n${theirs}`;
   }
 
   private async mount(): Promise<void> {
     const side = this.kernelSide;
     const oracle = await kernel.mount(this.places.spec(side));
-    const subject = await this.subject.mount(this.places.spec(side === 0 ? 1 : 0)).catch(async (error: unknown) => {
-      await oracle.unmount();
-      throw error;
-    });
+    const subject = await this.subject
+      .mount(this.places.spec(side === 0 ? 1 : 0))
+      .catch(async (error: unknown) => {
+        await oracle.unmount();
+        throw error;
+      });
     this.mounts = [oracle, subject];
     this.trees = [oracle.tree(''), subject.tree('')];
   }

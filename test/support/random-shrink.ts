@@ -10,10 +10,13 @@ export interface Shrunk {
   readonly finding: Finding;
 }
 
-/** Milliseconds after which the shortest sequence so far is good enough. */
-const patience = 120_000;
-
-export async function shrink(sequence: Sequence, subject: Subject, finding: Finding): Promise<Shrunk> {
+/** Gives up after `patience` milliseconds, with the shortest sequence so far. */
+export async function shrink(
+  sequence: Sequence,
+  subject: Subject,
+  finding: Finding,
+  patience = 120_000,
+): Promise<Shrunk> {
   const until = Date.now() + patience;
   let best: Shrunk = { sequence, ops: sequence.ops as readonly Op[], finding };
   const attempt = async (candidate: Sequence): Promise<boolean> => {

@@ -12,7 +12,11 @@ export interface Daemon {
 }
 
 /** Starts `node ARGV...`; resolves when `mountpoint` is mounted, rejects with its message when it ends before. */
-export async function startDaemon(argv: readonly string[], mountpoint: string, program = process.execPath): Promise<Daemon> {
+export async function startDaemon(
+  argv: readonly string[],
+  mountpoint: string,
+  program = process.execPath,
+): Promise<Daemon> {
   const child = spawn(program, argv, { stdio: ['ignore', 'ignore', 'pipe'], cwd: '/' });
   let message = '';
   child.stderr.setEncoding('latin1').on('data', (text: string) => {
@@ -28,7 +32,8 @@ export async function startDaemon(argv: readonly string[], mountpoint: string, p
     pid: child.pid ?? 0,
     async ended() {
       const status = await exit;
-      if (status !== 'status 0') throw new Error(`the daemon of ${mountpoint} ended with ${status}: ${message.trim()}`);
+      if (status !== 'status 0')
+        throw new Error(`the daemon of ${mountpoint} ended with ${status}: ${message.trim()}`);
     },
   };
 }

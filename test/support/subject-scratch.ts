@@ -34,7 +34,9 @@ export class Scratch {
   ext4(): string {
     const image = `${this.dir('image')}/ext4`;
     execFileSync('truncate', ['-s', '256M', image]);
-    execFileSync('mkfs.ext4', ['-q', '-E', 'lazy_itable_init=1,lazy_journal_init=1', image], { stdio: 'pipe' });
+    execFileSync('mkfs.ext4', ['-q', '-E', 'lazy_itable_init=1,lazy_journal_init=1', image], {
+      stdio: 'pipe',
+    });
     const path = this.dir('e');
     execFileSync('mount', ['-o', 'loop', image, path], { stdio: 'pipe' });
     this.mounts.push(path);

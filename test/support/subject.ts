@@ -1,13 +1,14 @@
 // What a test can mount: kernel overlayfs, the `lamina` command over /dev/fuse, the same over fuse-native, and (in
 // subject-memory.ts) the union without a kernel. All take the same specification and give trees that run the same operations,
 // so a table of cases runs over each, and kernel overlayfs says what is right.
-import { type Awaitable, SystemView, type View } from './tree.js';
+
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { E, errnoName, ok, SysError } from '../../src/base/index.js';
 import { AT, native, O } from '../../src/sys/index.js';
-import { startDaemon } from './subject-daemon.js';
 import { type Op, type Outcome, SystemRunner } from './ops.js';
+import { startDaemon } from './subject-daemon.js';
+import { type Awaitable, SystemView, type View } from './tree.js';
 
 /** Paths are absolute; `lowers` top first. `options` are as in mount(8), such as 'index=on'. */
 export interface MountSpec {
@@ -93,7 +94,8 @@ export const kernel: Subject = {
   },
 };
 
-const command = process.env['LAMINA_MAIN'] ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const command =
+  process.env['LAMINA_MAIN'] ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 function daemonSubject(name: string, extra: readonly string[]): Subject {
   return {
@@ -105,7 +107,10 @@ function daemonSubject(name: string, extra: readonly string[]): Subject {
     },
     async mount(spec) {
       const options = optionString({ ...spec, options: [...(spec.options ?? []), ...extra] });
-      const daemon = await startDaemon([command, 'mount', '-f', '-o', options, spec.mountpoint], spec.mountpoint);
+      const daemon = await startDaemon(
+        [command, 'mount', '-f', '-o', options, spec.mountpoint],
+        spec.mountpoint,
+      );
       return {
         tree: path => systemTree(spec.mountpoint, path),
         async unmount() {

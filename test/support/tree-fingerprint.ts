@@ -50,6 +50,8 @@ function lineOf(view: SystemView, path: string, stat: Stat): string {
       : kind === S.IFLNK
         ? view.readlink(path)
         : '';
-  const xattrs = view.xattrs(path).map(([name, value]) => `${name}=${Buffer.from(value, 'latin1').toString('hex')}`);
+  const xattrs = view
+    .xattrs(path)
+    .map(([name, value]) => `${name}=${Buffer.from(value, 'latin1').toString('hex')}`);
   return [path || '/', slots.join(' '), content, xattrs.sort().join(' ')].join(' | ');
 }

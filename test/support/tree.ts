@@ -79,7 +79,8 @@ export async function snapshot(view: View, options: SnapshotOptions = {}): Promi
     else if (isDir || nlink < 2) problems.push(`${path}: has the inode number of ${earlier}`);
     inodes.set(path, ino);
     const fields = [path === '' ? '/' : path, attributes(stat, options)];
-    if (earlier !== undefined && !isDir && nlink > 1 && !options.noIdentity) fields.push(`same as ${earlier}`);
+    if (earlier !== undefined && !isDir && nlink > 1 && !options.noIdentity)
+      fields.push(`same as ${earlier}`);
     if ((mode & S.IFMT) === S.IFLNK) fields.push(`-> ${await view.readlink(path)}`);
     if ((mode & S.IFMT) === S.IFREG) fields.push(contentOf(await view.read(path, size)));
     const attrs = await view.xattrs(path);

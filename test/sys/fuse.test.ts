@@ -6,6 +6,7 @@ import t from 'tap';
 import { E, ok } from '../../src/base/index.js';
 import {
   close,
+  fsyncAsync,
   fuseBackingClose,
   fuseBackingOpen,
   fuseRead,
@@ -16,6 +17,7 @@ import {
   mount,
   O,
   openPath,
+  preadAsync,
   statx,
   umount,
   watchReadable,
@@ -202,4 +204,19 @@ t.test('the end of a mount', async t => {
   t.equal(fuse.read(), -E.ENODEV);
   t.equal(fuse.read(1000), -E.ENODEV);
   t.equal(statx(-100, fuse.path, 0, new Float64Array(26)), 0, 'the directory below is back');
+});
+
+t.test('jobs that block hold up no other', async t => {
+  const { path, fd: dir } = scratch(t);
+  mkdirSync(`${path}/mnt`);
+  const fd = ok(openPath('/dev/fuse', O.RDWR), '/dev/fuse');
+  t.teardown(() => close(fd));
+  const options = `fd=${fd},rootmode=40000,user_id=0,group_id=0`;
+  ok(mount('lamina-test', `${path}/mnt`, 'fuse.lamina', MS.NOSUID | MS.NODEV, options), 'mount');
+  const read = () => preadAsync(fd, Buffer.alloc(ROOM), 0, ROOM, 0);
+  t.ok((await read()) > 0, 'INIT');
+  const blocked = Array.from({ length: 12 }, read);
+  t.equal(await fsyncAsync(dir, false), 0);
+  t.equal(umount(`${path}/mnt`, MNT.FORCE), 0);
+  t.strictSame(await Promise.all(blocked), Array(12).fill(-E.ENODEV));
 });

@@ -98,7 +98,36 @@ t.test('ids that may not be taken', async t => {
   const answers = runScript(`
     process.setgroups([]);
     process.setgid(1000);
+    process.setegid(2000);
     process.setuid(1000);
-    console.log(JSON.stringify([n.setfsids(1000, 1000), n.setfsids(0, 1000), n.setfsids(1000, 0)]));`);
-  t.strictSame(answers, [0, -E.EPERM, -E.EPERM]);
+    const gid = () => require('node:fs').readFileSync('/proc/thread-self/status', 'latin1').match(/Gid:(.*)/)[1].trim();
+    const answers = [n.setfsids(1000, 2000), n.setfsids(0, 1000), n.setfsids(1000, 0)];
+    console.log(JSON.stringify([...answers, gid()]));`);
+  // Real, effective, saved and file system id: 1000 was allowed, and is taken back with the uid that was not.
+  t.strictSame(answers, [0, -E.EPERM, -E.EPERM, '1000\t2000\t1000\t2000']);
+});
+
+t.test('a worker has the ids of the process, whoever the thread that started it acts for', async t => {
+  const { path, fd } = scratch(t);
+  opened(t, fd, 'program');
+  const modes = runScript(`
+    const fs = require('node:fs');
+    const name = ${JSON.stringify(path)} + '/program';
+    const file = n.openat2(-100, name, 2, 0, 0);
+    const mode = () => {
+      const now = fs.fstatSync(file).mode & 0o7777;
+      n.fchmodat(file, '', 0o4755);
+      return now;
+    };
+    mode();
+    n.setfsids(1000, 1000);
+    n.pwriteAsync(file, Buffer.from('x'), 0, 1, 0).then(() => {
+      n.setfsids(0, 0);
+      const worker = mode();
+      n.setfsids(1000, 1000);
+      n.pwrite(file, Buffer.from('x'), 0, 1, 0);
+      n.setfsids(0, 0);
+      console.log(JSON.stringify([worker, mode()]));
+    });`);
+  t.strictSame(modes, [0o4755, 0o755], 'only who lacks CAP_FSETID clears setuid by writing');
 });

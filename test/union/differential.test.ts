@@ -18,7 +18,9 @@ for (const each of seeds) {
     const sequence = sequenceOf(each, count);
     let { ops, finding } = await runSequence(sequence, lamina);
     if (finding === null) {
-      sub.pass(`${count} operations over ${sequence.lowers.length} lowers, ${sequence.variant.options.join()}`);
+      sub.pass(
+        `${count} operations over ${sequence.lowers.length} lowers, ${sequence.variant.options.join()}`,
+      );
       return;
     }
     let layers = '';
