@@ -7,10 +7,12 @@ import { unmountAside } from './cli/unmountaside.js';
 import {
   DevChannel,
   type FileSystem,
+  type MountOptions as FuseMountOptions,
   MOUNT_FLAGS,
   type MountFlag,
   mountFuse,
   Session,
+  serveFuseNative,
 } from './fuse/index.js';
 import {
   absolutePath,
@@ -42,7 +44,7 @@ export interface Mounted {
   readonly mountpoint: string;
   /** What was accepted although it changes nothing, and why: one sentence each. */
   readonly notes: readonly string[];
-  /** Minor version of the FUSE protocol that the kernel and we agreed on. */
+  /** Minor version of the FUSE protocol that the kernel and we agreed on; 0 where libfuse agrees for us. */
   readonly protocolMinor: number;
   /** Do open files bypass this process? False as well once the kernel has refused it for a layer. */
   readonly passthrough: boolean;
@@ -89,60 +91,96 @@ export async function mountUnion(
 ): Promise<Mounted> {
   checkMountpoint(mountpoint, config);
   const union = openUnion(config);
-  let fd: number;
-  try {
-    fd = await mountFuse({ ...config.mount, ...fuseMount(config), mountpoint });
-  } catch (error) {
-    await union.destroy();
-    throw error;
-  }
-  const channel = new DevChannel(fd, { spinMicros: config.spin });
-  return begin(union, channel, config, mountpoint, observer);
+  const live = await (config.transport === 'dev' ? serveDevice : serveByLibfuse)({
+    union,
+    config,
+    options: { ...config.mount, ...fuseMount(config), mountpoint },
+    observer,
+  });
+  const mounted: Mounted = {
+    mountpoint: toText(mountpoint),
+    notes: config.notes,
+    protocolMinor: live.terms().minor,
+    get passthrough() {
+      return live.terms().passthrough;
+    },
+    closed: live.closed,
+    unmount: (options = {}) => unmountAside(mountpoint, options.lazy === true),
+  };
+  if (config.passthrough !== 'on' || mounted.passthrough) return mounted;
+  await mounted.unmount();
+  throw new OptionError('passthrough', 'it is not granted (it needs root, Linux 6.9 and transport=dev)');
+}
+
+/** What both transports need. */
+interface Plan {
+  readonly union: FileSystem;
+  readonly config: UnionConfig;
+  readonly options: FuseMountOptions;
+  readonly observer: Observer;
+}
+
+/** A union that is being served. */
+interface Live {
+  readonly closed: Promise<void>;
+  terms(): { readonly minor: number; readonly passthrough: boolean };
 }
 
 function fuseMount(config: UnionConfig) {
-  const { allowOther } = config.mount;
+  const { allowOther, labels } = config.mount;
   return {
     readonly: config.readonly,
     allowOther: allowOther === 'auto' ? process.geteuid?.() === 0 : allowOther,
     flags: (Object.keys(MOUNT_FLAGS) as MountFlag[]).filter(
       flag => config.mount[flag as keyof MountFlags] === true,
     ),
-    data: config.mount.labels,
+    data: labels,
   };
 }
 
-async function begin(
-  union: FileSystem,
-  channel: DevChannel,
-  config: UnionConfig,
-  mountpoint: ByteString,
-  observer: Observer,
-): Promise<Mounted> {
+async function serveDevice({ union, config, options, observer }: Plan): Promise<Live> {
+  let fd: number;
+  try {
+    fd = await mountFuse(options);
+  } catch (error) {
+    await union.destroy();
+    throw error;
+  }
   const { trace, defect } = observer;
-  let closed: Promise<void> | undefined;
-  const session = await new Promise<Session>((resolve, reject) => {
-    const session: Session = new Session(union, channel, {
+  const channel = new DevChannel(fd, { spinMicros: config.spin });
+  let session: Session | undefined;
+  const closed = await whenReady(options.mountpoint, onReady => {
+    session = new Session(union, channel, {
       acl: config.acl,
       passthrough: config.passthrough !== 'off',
-      onReady: () => resolve(session),
+      onReady,
       ...(config.debug && trace !== undefined ? { trace } : {}),
       ...(defect === undefined ? {} : { onError: defect }),
     });
-    closed = session.serve();
-    closed.then(() => reject(new Error(`${toText(mountpoint)} was unmounted before it was live`)), reject);
+    return session.serve();
   });
-  const mounted: Mounted = {
-    mountpoint: toText(mountpoint),
-    notes: config.notes,
-    protocolMinor: session.context.terms.minor,
-    get passthrough() {
-      return session.context.modes.passthrough;
-    },
-    closed: closed!,
-    unmount: (options = {}) => unmountAside(mountpoint, options.lazy === true),
+  const { context } = session!;
+  return {
+    closed: closed.promise,
+    // What was agreed at first may have turned out not to work for the first file.
+    terms: () => ({ minor: context.terms.minor, passthrough: context.modes.passthrough }),
   };
-  if (config.passthrough !== 'on' || mounted.passthrough) return mounted;
-  await mounted.unmount();
-  throw new OptionError('passthrough', 'the kernel does not grant it (it needs root and Linux 6.9)');
+}
+
+async function serveByLibfuse({ union, options, observer: { defect } }: Plan): Promise<Live> {
+  const closed = await whenReady(options.mountpoint, onReady =>
+    serveFuseNative(union, { ...options, onReady, ...(defect && { onError: defect }) }),
+  );
+  return { closed: closed.promise, terms: () => ({ minor: 0, passthrough: false }) };
+}
+
+/** Starts to serve; resolves once the mount is live, to the promise of its end (in an object, so as not to wait for it). */
+function whenReady(
+  mountpoint: ByteString,
+  serve: (ready: () => void) => Promise<void>,
+): Promise<{ promise: Promise<void> }> {
+  return new Promise((resolve, reject) => {
+    const promise: Promise<void> = serve(() => queueMicrotask(() => resolve({ promise })));
+    promise.then(() => reject(new Error(`${toText(mountpoint)} was unmounted before it was live`)), reject);
+  });
 }

@@ -21,7 +21,7 @@ import { AT, getxattr, listMounts, listxattr, mount } from '../sys/index.js';
 import { formatOptions } from '../union/index.js';
 import { daemonise } from './daemonise.js';
 import { makeLayers, treeHash, treeLines } from './demo-tree.js';
-import { columns, describe, say, warn } from './output.js';
+import { columns, describe, say, UserError, warn } from './output.js';
 
 export function define(command: Command): void {
   command
@@ -72,7 +72,7 @@ async function demo(keep: boolean): Promise<void> {
       say(`\n${i + 1}. ${title}\n`);
       await run(stage);
       await new Promise(resolve => setImmediate(resolve));
-      if (stopped !== null) throw new Error(`stopped by ${stopped}`);
+      if (stopped !== null) throw new UserError(`stopped by ${stopped}`);
     }
   } finally {
     await unmountIfMounted(stage.point);
@@ -174,7 +174,7 @@ function showLowers({ lowers, hashes }: Stage): void {
   show(
     lowers.map((layer, i) => [layer, hashes[i]!, after[i] === hashes[i] ? 'as before' : `NOW ${after[i]}`]),
   );
-  if (after.some((hash, i) => hash !== hashes[i])) throw new Error('a lower layer has changed');
+  if (after.some((hash, i) => hash !== hashes[i])) throw new UserError('a lower layer has changed');
 }
 
 async function showKernel({ lowers, upper, work, point, seen }: Stage): Promise<void> {
@@ -193,7 +193,7 @@ async function showKernel({ lowers, upper, work, point, seen }: Stage): Promise<
   say(
     `   ${seen.length} paths, ${same ? 'all the same as through laminafs' : 'NOT the same as through laminafs'}`,
   );
-  if (!same) throw new Error('kernel overlayfs shows another tree');
+  if (!same) throw new UserError('kernel overlayfs shows another tree');
 }
 
 async function unmountIfMounted(point: string): Promise<void> {

@@ -1,5 +1,5 @@
 // What `lamina layer diff` and `lamina layer apply` do, with arguments already parsed and the streams to use.
-import { createWriteStream, fstatSync, type WriteStream } from 'node:fs';
+import { fstatSync, type WriteStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { type ByteString, toText } from '../base/index.js';
@@ -47,7 +47,7 @@ export async function layerDiff(args: LayerDiffArguments, streams: LayerStreams)
   // A reader never finds half a tar under the name: it gets the name when it is whole.
   const partial = pathBuffer(`${args.output}.partial`);
   try {
-    const file = createWriteStream(partial);
+    const file = (await open(partial, 'w')).createWriteStream();
     await writeTar(args, streams, file);
     file.end();
     await finished(file);

@@ -15,7 +15,8 @@ export type Outcome = { readonly errno: number; readonly what: string } | null;
 /** Unmounts; throws SysError (EBUSY when it is in use, unless `lazy`). */
 export async function unmountAside(mountpoint: ByteString, lazy: boolean): Promise<void> {
   const workerData: Task = { mountpoint, lazy };
-  const worker = new Worker(new URL('./unmountworker.js', import.meta.url), { workerData });
+  // The loaders of the main thread are not the worker's business, and would cost a second.
+  const worker = new Worker(new URL('./unmountworker.js', import.meta.url), { workerData, execArgv: [] });
   const [outcome] = (await once(worker, 'message')) as [Outcome];
   if (outcome !== null) throw new SysError(outcome.errno, outcome.what);
 }

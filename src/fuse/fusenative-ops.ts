@@ -5,9 +5,8 @@ import type { AttrChange, DirSink, Opened } from './filesystem.js';
 import { bytesOf, type Tree, textOf } from './fusenative-tree.js';
 import { deviceMajor, deviceMinor } from './layout.js';
 
-/** How a row answers: nothing, a number in the error's place, or values for the callback. */
-type Outcome = undefined | number | readonly unknown[];
-type Row = (tree: Tree, ...args: never[]) => Outcome | Promise<Outcome>;
+/** Returns or promises a number for the error's place, an array of values for the callback, or anything else for nothing. */
+type Row = (tree: Tree, ...args: never[]) => unknown;
 
 const LEAVE_ID = 0xffffffff;
 
@@ -30,7 +29,7 @@ function statOf(stat: Stat): Record<string, number> {
   };
 }
 
-async function change(tree: Tree, path: string, fd: number | null, attrs: AttrChange): Promise<undefined> {
+async function change(tree: Tree, path: string, fd: number | null, attrs: AttrChange): Promise<void> {
   const node = tree.walk(path);
   await tree.fs.setattr(tree.caller, node, fd === null ? null : tree.handle(fd), attrs, new Stat());
 }
@@ -132,8 +131,8 @@ export const rows = {
     const [parent, name] = tree.parent(path);
     tree.met(await tree.fs.link(tree.caller, tree.walk(existing), parent, name, new Stat()));
   },
-  unlink: (tree: Tree, path: string) => tree.fs.unlink(...tree.parent(path)) as undefined,
-  rmdir: (tree: Tree, path: string) => tree.fs.rmdir(...tree.parent(path)) as undefined,
+  unlink: (tree: Tree, path: string) => tree.fs.unlink(...tree.parent(path)),
+  rmdir: (tree: Tree, path: string) => tree.fs.rmdir(...tree.parent(path)),
   async rename(tree: Tree, from: string, to: string) {
     await tree.fs.rename(tree.caller, ...tree.parent(from), ...tree.parent(to), 0);
   },
@@ -150,7 +149,7 @@ export const rows = {
     tree.fs.read(tree.handle(fd), offset, length, into, 0),
   write: (tree: Tree, _: string, fd: number, from: Buffer, length: number, offset: number) =>
     tree.fs.write(tree.handle(fd), offset, from.subarray(0, length), false),
-  release: (tree: Tree, _: string, fd: number) => tree.fs.release(tree.close(fd)) as undefined,
+  release: (tree: Tree, _: string, fd: number) => tree.fs.release(tree.close(fd)),
   async fsync(tree: Tree, _: string, datasync: number, fd: number) {
     await tree.fs.fsync(tree.handle(fd), datasync !== 0);
   },
@@ -183,12 +182,12 @@ export function bind(tree: Tree, row: Row, report: (error: unknown) => void): (.
       if (!(error instanceof SysError)) report(error);
       done(-(error instanceof SysError ? error.errno : E.EIO));
     };
-    const succeed = (outcome: Outcome): void => {
+    const succeed = (outcome: unknown): void => {
       if (typeof outcome === 'number') done(outcome);
-      else done(0, ...(outcome ?? []));
+      else done(0, ...(Array.isArray(outcome) ? outcome : []));
     };
     try {
-      const outcome = (row as (tree: Tree, ...args: unknown[]) => Outcome | Promise<Outcome>)(tree, ...args);
+      const outcome = (row as (tree: Tree, ...args: unknown[]) => unknown)(tree, ...args);
       if (outcome instanceof Promise) outcome.then(succeed, fail);
       else succeed(outcome);
     } catch (error) {

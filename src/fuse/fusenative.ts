@@ -1,7 +1,8 @@
 // The `fuse-native` transport: libfuse 2 in a thread of its own calls operations by path. It offers less than the kernel
 // protocol (see LIMITS) and is slower; it is there for comparison and for hosts where nothing else can mount.
-import { readFileSync } from 'node:fs';
-import { type ByteString, E, toText } from '../base/index.js';
+import { realpathSync } from 'node:fs';
+import { type ByteString, E, fromText, toText } from '../base/index.js';
+import { listMounts } from '../sys/index.js';
 import type { FileSystem, Notifier } from './filesystem.js';
 import { bind, rows } from './fusenative-ops.js';
 import { Tree } from './fusenative-tree.js';
@@ -54,11 +55,13 @@ export async function serveFuseNative(fs: FileSystem, options: FuseNativeOptions
   const Fuse = await load();
   const tree = new Tree(fs);
   fs.start?.({ minor: 0, passthrough: false, notify: deaf });
-  const fuse = create(Fuse, tree, options);
+  // Before the mount: afterwards this thread would wait for itself.
+  const mountpoint = realpathSync(Buffer.from(options.mountpoint, 'latin1'), 'latin1');
+  const fuse = create(Fuse, tree, { ...options, mountpoint });
   try {
     await settle(done => fuse.mount(done));
     options.onReady?.();
-    await gone(options.mountpoint);
+    await gone(mountpoint);
     await settle(done => fuse.close(done));
   } finally {
     tree.clear();
@@ -71,8 +74,9 @@ async function load(): Promise<FuseClass> {
     const module = (await import('fuse-native' as string)) as { default: FuseClass };
     // Its own way runs a shell and libfuse 2's fusermount, and fails when the mount has gone already.
     module.default.unmount = (mountpoint, done) => {
-      if (!isMounted(Buffer.from(mountpoint).toString('latin1'))) return done(null);
-      unmount(Buffer.from(mountpoint).toString('latin1'), { lazy: true }).then(() => done(null), done);
+      const point = fromText(mountpoint);
+      if (isMounted(point)) unmount(point, { lazy: true }).then(() => done(null), done);
+      else done(null);
     };
     return module.default;
   } catch (cause) {
@@ -140,8 +144,7 @@ function gone(mountpoint: ByteString): Promise<void> {
 }
 
 function isMounted(mountpoint: ByteString): boolean {
-  const escaped = mountpoint.replace(/[ \t\n\\]/g, c => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
-  return readFileSync('/proc/self/mountinfo', 'latin1').includes(` ${escaped} `);
+  return listMounts().some(mount => mount.mountpoint === mountpoint);
 }
 
 /** Nothing is cached, so nobody need be told. */

@@ -1,5 +1,5 @@
 // Operations on names: decode, call, encode. The rows are in table.ts.
-import { type ByteString, E, S } from '../base/index.js';
+import { type ByteString, E, S, Stat } from '../base/index.js';
 import type { Answer, Context } from './context.js';
 import { encodeNegative } from './encode.js';
 import { deviceMajor, deviceMinor, LINK_IN, MKDIR_IN, MKNOD_IN, RENAME_IN, RENAME2_IN } from './layout.js';
@@ -40,7 +40,8 @@ export function symlink(c: Context, r: Request): Answer {
 }
 
 export function link(c: Context, r: Request): Answer {
-  const { stat } = c;
+  // Not the shared one: the answer may come after others.
+  const stat = new Stat();
   const node = c.node(r.u64(LINK_IN.oldnodeid));
   const linked = c.fs.link(c.who(r), node, c.node(r.nodeid), r.name(LINK_IN.words), stat);
   if (linked instanceof Promise) return linked.then(done => () => c.entry(done, stat));
@@ -48,13 +49,13 @@ export function link(c: Context, r: Request): Answer {
 }
 
 export function unlink(c: Context, r: Request): Answer {
-  c.fs.unlink(c.node(r.nodeid), r.name(0));
-  return 0;
+  const removed = c.fs.unlink(c.node(r.nodeid), r.name(0));
+  return removed === undefined ? 0 : removed.then(() => 0);
 }
 
 export function rmdir(c: Context, r: Request): Answer {
-  c.fs.rmdir(c.node(r.nodeid), r.name(0));
-  return 0;
+  const removed = c.fs.rmdir(c.node(r.nodeid), r.name(0));
+  return removed === undefined ? 0 : removed.then(() => 0);
 }
 
 export function rename(c: Context, r: Request): Answer {

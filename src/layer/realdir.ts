@@ -1,5 +1,6 @@
 // One directory of one layer, found by its parent and name so that a rename moves it, with a descriptor that is opened
 // when needed. Every step opens one name without following symlinks: no path in a layer can lead out of it.
+import { readFileSync } from 'node:fs';
 import { type ByteString, E, ok, SysError } from '../base/index.js';
 import { close, O, openChild, readDirents } from '../sys/index.js';
 import type { Layer } from './layer.js';
@@ -108,8 +109,13 @@ class RecentDirs {
   }
 }
 
+/** How many descriptors this process may have (proc_pid_limits(5)); node has raised the soft limit to the hard one. */
+function descriptorLimit(): number {
+  return Number(/^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 1024);
+}
+
 /** The open directories of this process, least recently used last: descriptors stay bounded however many are visited. */
-const recent = new RecentDirs(512);
+const recent = new RecentDirs(Math.min(512, Math.floor(descriptorLimit() / 4)));
 
 /** Opens a directory for reading its entries; the caller closes it. */
 export function openForReading(dir: RealDir): number {

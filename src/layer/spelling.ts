@@ -35,8 +35,8 @@ export type Note =
   | 'uuid'
   | 'protattr';
 
-/** Our own notes, for what no other format can say. */
-const LAMINA = 'lamina.';
+/** Our own notes, for what no other format can say; kernel overlayfs hides and ignores them. */
+const LAMINA = `${OVERLAY}lamina.`;
 
 /** `veil` on an empty file: users see a character device 0/0. `veils` on a directory: it has (had) such files. */
 export type OwnNote = 'veil' | 'veils';
@@ -94,7 +94,6 @@ export function xattrWhiteoutNames(): readonly ByteString[] {
 /** How xattr names look from inside and outside of a mount whose notes are in one name space. */
 export class XattrNames {
   private readonly prefix: ByteString;
-  private readonly own: ByteString;
 
   constructor(
     readonly namespace: Namespace,
@@ -102,13 +101,12 @@ export class XattrNames {
     readonly ownerNote: ByteString | null = null,
   ) {
     this.prefix = `${namespace}.${OVERLAY}`;
-    this.own = `${namespace}.${LAMINA}`;
   }
 
   /** Is this stored name a private note of the mount or of fuse-overlayfs (not shown, not copied up)? */
   isPrivate(stored: ByteString): boolean {
     if (stored.startsWith(this.prefix)) return !stored.startsWith(OVERLAY, this.prefix.length);
-    return stored.startsWith(FUSE_OVERLAYFS) || stored.startsWith(this.own) || stored === this.ownerNote;
+    return stored.startsWith(FUSE_OVERLAYFS) || stored === this.ownerNote;
   }
 
   /** Is this a note that says the same of the layers below as we have read it for: lost when its directory is copied up? */

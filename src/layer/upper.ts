@@ -93,7 +93,7 @@ export class Upper {
   /** Makes a directory hide what the layers below have in it. */
   setOpaque(dirfd: number, name: ByteString): void {
     if (this.setNote(dirfd, name, 'opaque', Buffer.from('y'))) return;
-    const dir = ok(openChild(dirfd, name, O.PATH | O.DIRECTORY, 0), name);
+    const dir = ok(openChild(dirfd, name === '' ? '.' : name, O.PATH | O.DIRECTORY, 0), name);
     const rc = mknodat(dir, OPAQUE_MARK, S.IFREG | 0o444, 0, 0);
     close(dir);
     if (rc !== -E.EEXIST) ok(rc, `${this.layer.path}: opaque mark in ${name}`);

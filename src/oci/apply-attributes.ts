@@ -5,6 +5,7 @@ import { type Namespace, type RealDir, XattrNames } from '../layer/index.js';
 import { fchmodat, fchownat, listxattr, removexattr, setxattr, UTIME, utimensat } from '../sys/index.js';
 import type { Notes } from './apply-notes.js';
 import type { Entry } from './entry.js';
+import { ACL, isPrivateNote, shownName } from './xattr-names.js';
 
 export interface AttributeRules {
   /** May owners and devices be set? */
@@ -13,11 +14,6 @@ export interface AttributeRules {
   asLayer: boolean;
   namespace: Namespace;
 }
-
-const ACL_ACCESS = 'system.posix_acl_access';
-const ACL_DEFAULT = 'system.posix_acl_default';
-/** Every name space that some union reads: no layer may bring its own notes. */
-const ALL_NAMES = [new XattrNames('trusted'), new XattrNames('user')];
 
 /** Sets attributes as an entry says. */
 export class Attributes {
@@ -49,7 +45,7 @@ export class Attributes {
       return;
     }
     for (const name of stored) {
-      const shown = ALL_NAMES.reduce<ByteString | null>((left, names) => left && names.shown(left), name);
+      const shown = shownName(name);
       // Other security.* xattrs belong to the host's security modules.
       const isHosts = name.startsWith('security.') && name !== 'security.capability';
       if (shown === null || isHosts || entry.xattrs.has(shown)) continue;
@@ -60,7 +56,7 @@ export class Attributes {
 
   /** Undoes what a new file took over from the default ACL of the directory. */
   removeInherited(dir: RealDir, name: ByteString): void {
-    for (const acl of [ACL_ACCESS, ACL_DEFAULT]) {
+    for (const acl of [ACL.access, ACL.default]) {
       const rc = removexattr(dir.fd(), name, acl);
       if (rc !== -E.ENODATA && rc !== -E.EOPNOTSUPP) ok(rc, `${acl} of ${name}`);
     }
@@ -98,6 +94,6 @@ export class Attributes {
 
   private storedName(shown: ByteString): ByteString | null {
     const stored = this.rules.asLayer ? this.names.stored(shown) : shown;
-    return ALL_NAMES.some(names => names.isPrivate(stored)) ? null : stored;
+    return isPrivateNote(stored) ? null : stored;
   }
 }

@@ -12,6 +12,7 @@ import {
   whiteoutFileName,
 } from '../layer/index.js';
 import { AT, getxattr, mkdirat, mknodat, setxattr, statx, unlinkat } from '../sys/index.js';
+import { ACL } from './xattr-names.js';
 
 const stat = new Stat();
 const PARENT_MODE = 0o755;
@@ -51,7 +52,7 @@ export class Target {
   }
 
   private step(dir: RealDir): Step {
-    return { dir, defaultAcl: typeof getxattr(dir.fd(), '', 'system.posix_acl_default') !== 'number' };
+    return { dir, defaultAcl: typeof getxattr(dir.fd(), '', ACL.default) !== 'number' };
   }
 
   private leave(depth: number): void {

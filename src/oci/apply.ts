@@ -8,7 +8,7 @@ import { writeFile } from './apply-file.js';
 import { Notes } from './apply-notes.js';
 import { parseTarPath, splitPath } from './apply-path.js';
 import { type Present, Target } from './apply-target.js';
-import { type ByteSource, uncompressed } from './bytes-in.js';
+import { type ByteSource, BytesIn, uncompressed } from './bytes-in.js';
 import type { Entry } from './entry.js';
 import { releaseUpwards } from './merged.js';
 import { readTar, type TarEntry } from './tar-read.js';
@@ -44,22 +44,27 @@ export async function applyLayerTar(
   dir: ByteString,
   options: ApplyOptions = {},
 ): Promise<ApplyResult> {
-  const applying = new Applying(dir, options);
+  const packed = new BytesIn(source);
+  let applying: Applying | null = null;
+  let tar: BytesIn | null = null;
   let tried: ByteString | null = null;
   try {
-    const input = await uncompressed(source);
-    for await (const entry of readTar(input)) {
+    applying = new Applying(dir, options);
+    tar = await uncompressed(packed);
+    for await (const entry of readTar(tar)) {
       tried = entry.path;
       await applying.take(entry);
-      options.onEntry?.(entry.path, input.taken);
+      options.onEntry?.(entry.path, tar.taken);
       tried = null;
     }
     applying.finish();
     return applying.result();
   } catch (error) {
-    throw explain(error, tried, applying.result().entries, dir);
+    throw applying === null ? error : explain(error, tried, applying.result().entries, dir);
   } finally {
-    applying.close();
+    applying?.close();
+    await tar?.close();
+    await packed.close();
   }
 }
 

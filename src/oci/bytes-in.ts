@@ -15,7 +15,7 @@ export class BytesIn {
   /** Bytes taken so far. */
   taken = 0;
 
-  constructor(source: ByteSource) {
+  constructor(private readonly source: ByteSource) {
     this.chunks = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   }
 
@@ -79,9 +79,11 @@ export class BytesIn {
     return head;
   }
 
-  /** Tells the source that no more will be read. */
+  /** Ends the source: no more will be read, if anything was. */
   async close(): Promise<void> {
-    await this.chunks.return?.();
+    // The iterator of a stream that was never asked for anything does not end it.
+    if (this.source instanceof Readable) this.source.destroy();
+    else await this.chunks.return?.();
   }
 }
 
@@ -94,13 +96,11 @@ const MAGICS = [
 ];
 
 /** The bytes of a layer as a plain tar; gzip is unpacked. Throws EOPNOTSUPP for other compressions. */
-export async function uncompressed(source: ByteSource): Promise<BytesIn> {
-  const input = new BytesIn(source);
+export async function uncompressed(input: BytesIn): Promise<BytesIn> {
   const head = await input.peek(5);
   const found = MAGICS.find(({ magic }) => head.subarray(0, magic.length).equals(magic));
   if (found === undefined) return input;
   if (!found.readable) {
-    await input.close();
     throw new SysError(
       E.EOPNOTSUPP,
       `the layer is compressed with ${found.name}; unpack it first (${found.name} -dc)`,

@@ -1,9 +1,10 @@
 // What a layer stores of one file, as a tar will say it: attributes, target and the xattrs that users see. Private notes
 // of any mount never leave here.
 import { type ByteString, E, ok, S, Stat, SysError } from '../base/index.js';
-import { isVeiled, type Namespace, type Note, noteName, type RealDir, XattrNames } from '../layer/index.js';
+import { isVeiled, type Namespace, type Note, noteName, type RealDir } from '../layer/index.js';
 import { AT, close, getxattr, listxattr, O, openChild, preadAsync, readlinkat, statx } from '../sys/index.js';
 import type { Entry, EntryType } from './entry.js';
+import { shownName } from './xattr-names.js';
 
 /** An entry of a real directory; name '' is the directory itself. */
 export interface Real {
@@ -19,9 +20,6 @@ export interface Node extends Omit<Entry, 'path' | 'type'> {
   key: string;
 }
 
-/** Labels that belong to a host and not to a file: they mean nothing elsewhere. */
-const HOST_LABELS: ReadonlySet<string> = new Set(['security.selinux', 'security.evm', 'system.nfs4_acl']);
-
 const TYPES = new Map<number, Node['type']>([
   [S.IFREG, 'file'],
   [S.IFDIR, 'directory'],
@@ -33,7 +31,6 @@ const TYPES = new Map<number, Node['type']>([
 ]);
 
 const NAMESPACES: readonly Namespace[] = ['trusted', 'user'];
-const NAMES = NAMESPACES.map(namespace => new XattrNames(namespace));
 const CHUNK = 1 << 20;
 const stat = new Stat();
 
@@ -90,8 +87,8 @@ function readXattrs(real: Real): Map<ByteString, Uint8Array> {
     throw new SysError(-stored, describe(real));
   }
   for (const name of stored) {
-    const shown = NAMES.reduce<ByteString | null>((left, names) => left && names.shown(left), name);
-    if (shown === null || HOST_LABELS.has(shown)) continue;
+    const shown = shownName(name);
+    if (shown === null) continue;
     const value = getxattr(real.dir.fd(), real.name, name);
     if (typeof value === 'number') throw new SysError(-value, `${describe(real)}: ${name}`);
     values.set(shown, value);

@@ -5,6 +5,7 @@ import type { BytesIn } from './bytes-in.js';
 import type { Entry, EntryType } from './entry.js';
 import { BLOCK, decodeBlock, isZero, type TarBlock, TYPE } from './tar-block.js';
 import { decodePax, fieldsOf, type PaxFields, type PaxRecords } from './tar-pax.js';
+import { ACL } from './xattr-names.js';
 
 /** Extended headers longer than this (bytes) are refused: they must be held in memory. */
 const HEADER_LIMIT = 16 << 20;
@@ -133,7 +134,7 @@ function makeEntry(block: TarBlock, extended: Extended): Entry & { notes: string
 }
 
 function notesOf(says: PaxFields): string[] {
-  const raw = [...says.xattrs.keys()].some(name => name.startsWith('system.posix_acl_'));
+  const raw = [...says.xattrs.keys()].some(name => name.startsWith(ACL.prefix));
   return says.aclText && !raw ? ['its ACL is stored as text and was not applied'] : [];
 }
 

@@ -1,5 +1,5 @@
 // Changing attributes. Everything but nothing copies the file up; a change of size needs its data too.
-import { E, ok, S, Stat, SysError } from '../base/index.js';
+import { ok, S, Stat } from '../base/index.js';
 import type { AttrChange, Caller, FileTime } from '../fuse/index.js';
 import {
   AT,
@@ -7,6 +7,7 @@ import {
   fchmodat,
   fchownat,
   ftruncate,
+  getxattr,
   O,
   removexattr,
   statx,
@@ -17,6 +18,7 @@ import { copyUp } from './copyup.js';
 import { openReal } from './io.js';
 import { readStat } from './lookup.js';
 import type { Node } from './node.js';
+import { keepsOwners, writeOwner } from './owner.js';
 import type { Stack } from './stack.js';
 
 const CAPABILITY = 'security.capability';
@@ -30,20 +32,36 @@ export function setattr(
   out: Stat,
 ): void | Promise<void> {
   const copying = copyUp(stack, node, change.size === 0);
-  if (copying === undefined) return change1(stack, node, change, out);
-  return copying.then(() => change1(stack, node, change, out));
+  if (copying === undefined) return apply(stack, node, change, out);
+  return copying.then(() => apply(stack, node, change, out));
 }
 
-function change1(stack: Stack, node: Node, change: AttrChange, out: Stat): void {
+function apply(stack: Stack, node: Node, change: AttrChange, out: Stat): void {
   if (change.size !== undefined) truncate(node, change.size, change.killPrivileges ?? false);
   const what = node.describe();
-  if (change.uid !== undefined || change.gid !== undefined) {
+  if (keepsOwners(stack)) noteOwner(stack, node, change);
+  else if (change.uid !== undefined || change.gid !== undefined) {
     ok(fchownat(node.fd(), node.leaf(), change.uid ?? -1, change.gid ?? -1), `owner of ${what}`);
   }
-  if (change.mode !== undefined)
+  if (change.mode !== undefined && !keepsOwners(stack))
     ok(fchmodat(node.fd(), node.leaf(), change.mode & 0o7777), `mode of ${what}`);
   if (change.atime !== undefined || change.mtime !== undefined) setTimes(node, change.atime, change.mtime);
   readStat(stack, node, out);
+}
+
+function noteOwner(stack: Stack, node: Node, change: AttrChange): void {
+  const { uid, gid, mode } = change;
+  if (uid === undefined && gid === undefined && mode === undefined) return;
+  readStat(stack, node, before);
+  const type = before.mode & S.IFMT;
+  // A new owner takes setuid and setgid away, as chown(2) does.
+  const kept = uid === undefined && gid === undefined ? before.mode : before.mode & ~(S.ISUID | S.ISGID);
+  const permissions = mode ?? (type === S.IFDIR ? before.mode : kept);
+  writeOwner(stack, node.fd(), node.leaf(), {
+    uid: uid ?? before.uid,
+    gid: gid ?? before.gid,
+    mode: type | (permissions & 0o7777),
+  });
 }
 
 function truncate(node: Node, size: number, killPrivileges: boolean): void {
@@ -68,9 +86,8 @@ export function dropPrivileges(node: Node): void {
   if ((before.mode & drops) !== 0) {
     ok(fchmodat(node.fd(), leaf, before.mode & 0o7777 & ~drops), `mode of ${node.describe()}`);
   }
-  const rc = removexattr(node.fd(), leaf, CAPABILITY);
-  if (rc < 0 && rc !== -E.ENODATA && rc !== -E.EOPNOTSUPP)
-    throw new SysError(-rc, `${CAPABILITY} of ${node.describe()}`);
+  if (typeof getxattr(node.fd(), leaf, CAPABILITY) === 'number') return;
+  ok(removexattr(node.fd(), leaf, CAPABILITY), `${CAPABILITY} of ${node.describe()}`);
 }
 
 function setTimes(node: Node, atime: FileTime | undefined, mtime: FileTime | undefined): void {

@@ -1,8 +1,9 @@
 // What a copy-up carries over besides data: extended attributes, owner, mode and times, in the order that loses none of
-// them (writing data drops capabilities, chown drops setuid, everything moves times).
+// them: writing data and chown drop file capabilities, chown drops setuid too, everything moves times.
 import { type ByteString, E, ok, S, type Stat, SysError } from '../base/index.js';
 import type { RealDir } from '../layer/index.js';
 import { fchmodat, fchownat, getxattr, listxattr, setxattr, utimensat } from '../sys/index.js';
+import { keepsOwners, readOwner, realMode, writeOwner } from './owner.js';
 import type { Stack } from './stack.js';
 
 const ACL_PREFIX = 'system.posix_acl_';
@@ -17,9 +18,13 @@ export function copyAttributes(
   name: ByteString,
 ): void {
   const lowerFd = lower.fd();
+  if (keepsOwners(stack)) {
+    readOwner(stack, lowerFd, lowerName, stat);
+    writeOwner(stack, dirfd, name, stat);
+  } else chown(dirfd, name, stat.uid, stat.gid);
   copyXattrs(stack, lower, lowerFd, lowerName, dirfd, name, (stat.mode & S.IFMT) === S.IFDIR);
-  chown(dirfd, name, stat.uid, stat.gid);
-  if ((stat.mode & S.IFMT) !== S.IFLNK) ok(fchmodat(dirfd, name, stat.mode & 0o7777), `mode of ${name}`);
+  if ((stat.mode & S.IFMT) !== S.IFLNK)
+    ok(fchmodat(dirfd, name, realMode(stack, stat.mode) & 0o7777), `mode of ${name}`);
   setTimes(dirfd, name, stat);
 }
 

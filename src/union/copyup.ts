@@ -204,6 +204,8 @@ function nameDirectly(stack: Stack, node: Node, parent: Dir, stat: Stat, unborn:
   // One name of several leaves its lower siblings behind, and is a file of its own from now on.
   ok(statx(node.fd(), node.leaf(), AT.SYMLINK_NOFOLLOW, parentStat.slots), node.describe());
   node.ino = stack.inodes.of(parentStat);
+  // The kernel's copy of the directory's listing has the old number.
+  stack.notify.data(parent);
 }
 
 function nameThroughIndex(stack: Stack, node: Node, stat: Stat, unborn: Unborn, indexName: ByteString): void {

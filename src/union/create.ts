@@ -24,6 +24,7 @@ import { changeNlink, isInIndex, noteNlink } from './links.js';
 import { readStat, show } from './lookup.js';
 import { find } from './merge.js';
 import { Dir, Node } from './node.js';
+import { keepsOwners, realMode, writeOwner } from './owner.js';
 import { links, type Stack } from './stack.js';
 
 const parentStat = new Stat();
@@ -34,8 +35,9 @@ const daemonGid = process.getegid!();
 type Make = (dirfd: number, name: ByteString, mode: number) => number;
 
 /** Does `make` with the caller as owner of what it makes. */
-function asCaller(caller: Caller, make: () => number): number {
-  if (daemonUid !== 0 || (caller.uid === daemonUid && caller.gid === daemonGid)) return make();
+function asCaller(stack: Stack, caller: Caller, make: () => number): number {
+  if (daemonUid !== 0 || keepsOwners(stack) || (caller.uid === daemonUid && caller.gid === daemonGid))
+    return make();
   setfsids(caller.uid, caller.gid);
   try {
     return make();
@@ -73,9 +75,10 @@ function makeNew(
   if (parent.hasWhiteout(name)) return makeOverWhiteout(stack, caller, parent, name, mode, make);
   const masked = parent.defaultAcl ? mode : mode & ~caller.umask;
   const rc = ok(
-    asCaller(caller, () => make(parent.upper().fd(), name, masked)),
+    asCaller(stack, caller, () => make(parent.upper().fd(), name, realMode(stack, masked))),
     what,
   );
+  writeOwner(stack, parent.upper().fd(), name, { ...caller, mode: masked });
   crashPoint('create:made');
   // Lower layers have no such name; saying so spares the kernel (and us) the search.
   if (isDirectory && parent.isMerged()) stack.upper!.setOpaque(parent.upper().fd(), name);
@@ -97,7 +100,7 @@ function makeOverWhiteout(
   const isLink = (mode & S.IFMT) === S.IFLNK;
   const inherited = parent.defaultAcl && !isLink ? inherit(parent.upper().fd(), mode) : null;
   const wanted = inherited?.mode ?? mode & ~caller.umask;
-  const rc = ok(make(work, temp, wanted), `${parent.describe()}/${name}`);
+  const rc = ok(make(work, temp, realMode(stack, wanted)), `${parent.describe()}/${name}`);
   try {
     crashPoint('create:made');
     giveAway(stack, caller, parent, temp, wanted, inherited, isDirectory, isLink);
@@ -130,9 +133,14 @@ function giveAway(
   ok(statx(parent.upper().fd(), '', AT.EMPTY_PATH, parentStat.slots), parent.describe());
   const takesGroup = (parentStat.mode & S.ISGID) !== 0;
   const gid = takesGroup ? parentStat.gid : caller.gid;
-  if (daemonUid === 0) ok(fchownat(work, temp, caller.uid, gid), temp);
+  writeOwner(stack, work, temp, { uid: caller.uid, gid, mode });
+  if (daemonUid === 0 && !keepsOwners(stack)) ok(fchownat(work, temp, caller.uid, gid), temp);
   if (inherited !== null) setInherited(work, temp, inherited, isDirectory);
-  if (!isLink) ok(fchmodat(work, temp, (mode & 0o7777) | (takesGroup && isDirectory ? S.ISGID : 0)), temp);
+  if (!isLink)
+    ok(
+      fchmodat(work, temp, (realMode(stack, mode) & 0o7777) | (takesGroup && isDirectory ? S.ISGID : 0)),
+      temp,
+    );
 }
 
 /** The node of what has just been made; its attributes in `out`. */
@@ -251,10 +259,11 @@ export function makeUnnamed(
   const masked = (parent.defaultAcl ? mode : mode & ~caller.umask) & 0o7777;
   const openFlags = (flags & ~(O.CREAT | O.EXCL)) | O.TMPFILE;
   const fd = ok(
-    asCaller(caller, () => openChild(parent.upper().fd(), '.', openFlags, masked)),
+    asCaller(stack, caller, () => openChild(parent.upper().fd(), '.', openFlags, realMode(stack, masked))),
     parent.describe(),
   );
   ok(statx(fd, '', AT.EMPTY_PATH, out.slots), parent.describe());
+  writeOwner(stack, fd, '', { ...caller, mode: S.IFREG | masked });
   const node = new Node(DT.REG, stack.inodes.of(out), null, '', upper.work.root, '');
   node.detached = ok(openPath(`/proc/self/fd/${fd}`, O.PATH), parent.describe());
   show(stack, node, out);

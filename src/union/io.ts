@@ -1,6 +1,6 @@
 // Open files. A handle reads where the node's data is now: a file that is copied up while somebody has it open for reading
 // shows him the new data, as kernel overlayfs has done since 4.19.
-import { crashPoint, E, ok, Stat, SysError } from '../base/index.js';
+import { crashPoint, E, ok, S, Stat, SysError } from '../base/index.js';
 import type { Opened } from '../fuse/index.js';
 import {
   AT,
@@ -96,12 +96,25 @@ export function openedAs(stack: Stack, node: Node, flags: number, fd: number): O
   const handle = new FileHandle(node, flags & KEPT_FLAGS, fd, isUpper);
   node.opens++;
   // A lower file that could still be copied up must not be read behind our back: its readers would miss the copy.
-  const direct = stack.passthrough && (isUpper || stack.behaviour.readonly);
+  const direct = stack.passthrough && (isUpper || stack.behaviour.readonly) && !losesPrivileges(flags, fd);
   return direct ? { handle, backing: fd, keepCache: true } : { handle, keepCache: true };
+}
+
+/**
+ * Is this an open for writing of a file that a write changes (setuid, setgid of a group-executable)? The kernel would write
+ * as the daemon, which may keep those bits; so such writes come through us.
+ */
+function losesPrivileges(flags: number, fd: number): boolean {
+  if ((flags & O.ACCMODE) === O.RDONLY) return false;
+  ok(statx(fd, '', AT.EMPTY_PATH, scratch.slots), 'fstat');
+  const { mode } = scratch;
+  return (mode & S.ISUID) !== 0 || (mode & (S.ISGID | 0o010)) === (S.ISGID | 0o010);
 }
 
 export function release(stack: Stack, handle: FileHandle): void {
   handle.close();
+  // What was written through a mapping of the real file has moved its times, and the kernel has not told us.
+  if (stack.passthrough && (handle.flags & O.ACCMODE) !== O.RDONLY) stack.notify.attributes(handle.node);
   handle.node.opens--;
   stack.shrink(handle.node);
 }

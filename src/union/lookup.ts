@@ -7,12 +7,16 @@ import { followRedirect } from './lowerwalk.js';
 import { find } from './merge.js';
 import { Dir, type Entry, Node } from './node.js';
 import { originIno } from './origin.js';
+import { keepsOwners, readOwner } from './owner.js';
 import type { Stack } from './stack.js';
 
+/** Longest name of any Linux file system (linux/limits.h); the kernel lets FUSE have longer ones. */
+const NAME_MAX = 255;
 const lowerStat = new Stat();
 
 /** The node called `name` in `parent`, or null. Its attributes are in `out`. */
 export function lookup(stack: Stack, parent: Dir, name: ByteString, out: Stat): Node | null {
+  if (name.length > NAME_MAX) throw new SysError(E.ENAMETOOLONG, `${parent.describe()}/${name}`);
   const child = find(parent, name);
   if (child === undefined) return null;
   if (child instanceof Node) {
@@ -44,6 +48,7 @@ export function readStat(stack: Stack, node: Node, out: Stat): void {
 /** Turns the real file's attributes into the node's. */
 export function show(stack: Stack, node: Node, out: Stat): void {
   out.ino = node.ino;
+  if (keepsOwners(stack)) readOwner(stack, node.fd(), node.leaf(), out);
   // Veiled: see layer/spelling.ts.
   if (node.type === DT.CHR && (out.mode & S.IFMT) !== S.IFCHR) out.mode = S.IFCHR | (out.mode & 0o7777);
   if (node instanceof Dir) {

@@ -57,6 +57,11 @@ function renameWith(stack: Stack, from: Place, to: Place, flags: number): void |
   checkKinds(source, to.parent, target, exchange);
   checkMovable(stack, source);
   if (exchange) checkMovable(stack, target!);
+  if (target instanceof Dir && !exchange) {
+    const listing = complete(target);
+    if (listing !== undefined) return listing.then(() => renameWith(stack, from, to, flags));
+    checkEmpty(target);
+  }
   const waits = prepare(stack, source, target, exchange);
   if (waits.length === 0) return renameNow(stack, from, to, source, target, exchange);
   return Promise.all(waits).then(() => {
@@ -90,7 +95,6 @@ function checkMovable(stack: Stack, node: Node): void {
 function prepare(stack: Stack, source: Node, target: Node | null, exchange: boolean): Promise<void>[] {
   const steps = [copyUp(stack, source)];
   if (target !== null && (exchange || needsIndex(stack, target))) steps.push(copyUp(stack, target));
-  if (target instanceof Dir && !exchange) steps.push(complete(target));
   return steps.filter(step => step !== undefined);
 }
 

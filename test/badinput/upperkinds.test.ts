@@ -70,9 +70,8 @@ void eachKind(t, 'names that are too long, empty or odd', { layers: content }, s
     stage.python(`
 long = 'x' * 256
 for call in (os.mkdir, long), (os.stat, long), (os.unlink, long), (os.rename, 'h', long), (os.symlink, 'a', long), (os.symlink, '', 'e'), (os.mkdir, ''): print(attempt(*call))
-os.mkdir('y' * 255); os.mkdir(b'\\xff\\xfe bad utf-8'); os.symlink('t' * 4095, 'link'); print(len(os.readlink('link')))
-print(attempt(os.mknod, 'whiteout', 0o20600, os.makedev(0, 0)))`),
-    'ENAMETOOLONG\nENAMETOOLONG\nENAMETOOLONG\nENAMETOOLONG\nENAMETOOLONG\nENOENT\nENOENT\n4095\nEPERM',
+os.mkdir('y' * 255); os.mkdir(b'\\xff\\xfe bad utf-8'); os.symlink('t' * 4095, 'link'); print(len(os.readlink('link')))`),
+    'ENAMETOOLONG\nENAMETOOLONG\nENAMETOOLONG\nENAMETOOLONG\nENAMETOOLONG\nENOENT\nENOENT\n4095',
   );
   stage.mount();
   t.equal(stage.in('ls -b | tail -n 1; ls | grep -c y'), '\\377\\376\\ bad\\ utf-8\n1\n');

@@ -1,5 +1,5 @@
 // Failure class 25: layers on file systems that cannot hold what overlayfs needs: NTFS below, exFAT (no links, modes or
-// attributes) and ramfs (no attributes) above, tmpfs, and a squashed image as read-only layer.
+// attributes) and ramfs (no attributes) above, and tmpfs.
 import t from 'tap';
 import { laminafs, sh } from '../support/daemon.js';
 import { checkAfter, type StageOptions, setStage } from '../support/daemon-stage.js';
@@ -56,12 +56,3 @@ void (async () => {
   await upperOn(t, 'ramfs', 'mount -t ramfs ramfs fs');
   await upperOn(t, 'tmpfs', 'mount -t tmpfs tmpfs fs');
 })();
-
-void t.test('squashfs as a lower layer', async t => {
-  const stage = setStage(t, laminafs, {
-    layers: `${content}; mkdir sq; mv l1 sq/l1; mksquashfs sq/l1 img -quiet -no-progress >/dev/null; mkdir l1; mount -o loop img l1 || true`,
-  });
-  stage.mount();
-  stage.in(work);
-  t.equal(stage.in(shown), expected);
-});

@@ -60,12 +60,9 @@ void eachKind(
   stage => {
     const { t } = stage;
     const worker =
-      'cd $d; for r in 1 2 3; do rm -f {1..40}; touch {1..20}; done; ls | wc -l >n; cd ..; rm -rf $d/{1..9}; mv $d done$d; mkdir $d';
+      'cd $d; for r in 1 2 3; do rm -f {1..40}; touch {1..20}; done; c=$(ls | wc -l); echo $c >n; cd ..; rm -rf $d/{1..9}; mv $d done$d; mkdir $d';
     stage.in(`for d in {1..8}; do (${worker}) & done; wait`);
-    t.equal(
-      stage.in('cat done*/n | sort -u; find [1-8] -type f; ls done* | wc -l'),
-      '20\n111\n'.replace('111', '111'),
-    );
+    t.equal(stage.in('cat done*/n | sort -u; find [1-8] -type f; ls done* | wc -l'), '20\n111\n');
   },
 );
 
@@ -76,7 +73,7 @@ void t.test('mapped and unmapped ids', async t => {
   const stage = setStage(t, laminafs, { layers: owned });
   const before = fingerprint(...stage.lowers);
   stage.sh('chown 1000:1000 $U $W');
-  stage.mount({ options: ['uidmapping=0:1000:100', 'gidmapping=0:1000:100'] });
+  stage.mount({ options: ['uidmapping=1000:0:100', 'gidmapping=1000:0:100'] });
   t.equal(stage.in('stat -c "%n %u:%g" root user far'), 'root 0:0\nuser 5:6\nfar 65534:65534\n');
   stage.in('echo >>user; touch new; chown 7:8 new');
   t.match(

@@ -28,7 +28,6 @@ const onNames: readonly (readonly [number, Make])[] = [
   [1, (_, __, fresh) => op('mknod', fresh(), S.IFIFO | 0o644)],
   [1, (_, __, fresh) => op('mknod', fresh(), S.IFSOCK | 0o644)],
   [1, (_, __, fresh) => op('mknod', fresh(), S.IFCHR | 0o666, 1, 3)],
-  [1, (_, __, fresh) => op('mknod', fresh(), S.IFCHR | 0o666, 0, 0)],
   [1, (_, __, fresh) => op('mknod', fresh(), S.IFREG | 0o640)],
   [2, (r, _, fresh) => op('symlink', fresh(), r.pick(['a', 'b/c', 'c', 'd/e/f', './g', 'h/nowhere']))],
   [4, (_, path, fresh) => op('link', path(), fresh())],

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { native } from '../../src/sys/index.js';
 import { buildLayer, type Layer, openDir } from './lowers.js';
-import { type Op, showOp } from './ops.js';
+import { type Op, type Outcome, showOp } from './ops.js';
 import { workRubbish } from './oracle-work.js';
 import { Random } from './random.js';
 import { reasonFor } from './random-differences.js';
@@ -34,6 +34,8 @@ export interface Finding {
 
 export interface Result {
   readonly ops: readonly Op[];
+  /** What each operation gave on kernel overlayfs. */
+  readonly outcomes: readonly Outcome[];
   readonly finding: Finding | null;
 }
 
@@ -105,6 +107,7 @@ class Places {
 
 class Run {
   readonly done: Op[] = [];
+  readonly outcomes: Outcome[] = [];
   private readonly random: Random;
   private readonly hints: Hints;
   private readonly places: Places;
@@ -123,33 +126,42 @@ class Run {
   }
 
   async run(): Promise<Finding | null> {
-    const { ops } = this.sequence;
-    const count = typeof ops === 'number' ? ops : ops.length;
     const before = this.places.fingerprints();
     try {
-      await this.mount();
-      for (let i = 0; i < count; i++) {
-        const step = typeof ops === 'number' ? randomOp(this.random, this.hints) : ops[i]!;
-        this.done.push(step);
-        const finding = await this.step(step, (i + 1) % compareEvery === 0);
-        if (finding !== null) return { step: i, what: finding };
-        if (i === count >> 1) {
-          const found = (await this.compare()) ?? (await this.exchange());
-          if (found !== null) return { step: i, what: found };
-        }
-      }
-      const last = (await this.compare()) ?? (await this.exchange()) ?? (await this.unmount());
-      if (last !== null) return { step: count - 1, what: last };
+      const found = await this.perform().catch((error: unknown) => String(error));
+      // A daemon that died is why an operation failed, so its last words belong to the finding.
+      const end = await this.unmount();
+      if (found !== null || end !== null) return this.finding([found, end].filter(part => part !== null).join('\n'));
       const changed = differences(before, this.places.fingerprints());
-      return changed === '' ? null : { step: count - 1, what: `a lower layer has changed:\n${changed}` };
+      return changed === '' ? null : this.finding(`a lower layer has changed:\n${changed}`);
     } finally {
       await this.unmount();
       this.places.scratch.remove();
     }
   }
 
+  private finding(what: string): Finding {
+    return { step: Math.max(0, this.done.length - 1), what };
+  }
+
+  /** Makes all operations; what differs first, or null. */
+  private async perform(): Promise<string | null> {
+    const { ops } = this.sequence;
+    const count = typeof ops === 'number' ? ops : ops.length;
+    await this.mount();
+    for (let i = 0; i < count; i++) {
+      const step = typeof ops === 'number' ? randomOp(this.random, this.hints) : ops[i]!;
+      this.done.push(step);
+      const found =
+        (await this.step(step, (i + 1) % compareEvery === 0)) ?? (i === count >> 1 ? await this.exchange() : null);
+      if (found !== null) return found;
+    }
+    return this.exchange();
+  }
+
   private async step(step: Op, wholeTree: boolean): Promise<string | null> {
     const [oracle, found] = [await this.trees![0].run(step), await this.trees![1].run(step)];
+    this.outcomes.push(oracle);
     if (oracle !== found && reasonFor(step, oracle, found) === null) {
       return `${showOp(step)}\n  kernel overlayfs: ${oracle}\n  ${this.subject.name}: ${found}`;
     }
@@ -176,6 +188,8 @@ class Run {
 
   /** Each side mounts what the other wrote, and must show what the other showed. */
   private async exchange(): Promise<string | null> {
+    const difference = await this.compare();
+    if (difference !== null) return difference;
     const [oracle, found] = await this.snapshots();
     const rubbish = await this.unmount();
     if (rubbish !== null) return rubbish;
@@ -204,15 +218,19 @@ class Run {
     this.trees = [oracle.tree(''), subject.tree('')];
   }
 
-  /** What the subject left behind in its work directory, or null. */
+  /** What went wrong at the end of the subject's mount: its daemon's failure, or rubbish in its work directory. */
   private async unmount(): Promise<string | null> {
     if (this.mounts === null) return null;
     for (const tree of this.trees ?? []) tree.close();
-    const mounts = this.mounts;
+    const [oracle, subject] = this.mounts;
     this.mounts = null;
     this.trees = null;
-    await mounts[0].unmount();
-    await mounts[1].unmount();
+    await oracle.unmount();
+    const failure = await subject.unmount().then(
+      () => null,
+      (error: unknown) => String(error),
+    );
+    if (failure !== null) return failure;
     // The kernel leaves its shared whiteout there until the next mount.
     if (this.subject === kernel) return null;
     const rubbish = workRubbish(this.places.spec(this.kernelSide === 0 ? 1 : 0).work);
@@ -224,5 +242,5 @@ class Run {
 export async function runSequence(sequence: Sequence, subject: Subject): Promise<Result> {
   const run = new Run(sequence, subject);
   const finding = await run.run();
-  return { ops: run.done, finding };
+  return { ops: run.done, outcomes: run.outcomes, finding };
 }

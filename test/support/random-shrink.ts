@@ -1,7 +1,7 @@
 // Makes a failing sequence shorter: leaves out operations, then entries of layers, as long as it still fails.
 import type { Layer } from './lowers.js';
 import type { Op } from './ops.js';
-import { type Finding, runSequence, type Sequence } from './random-run.js';
+import { type Finding, type Result, runSequence, type Sequence } from './random-run.js';
 import type { Subject } from './subject.js';
 
 export interface Shrunk {
@@ -14,19 +14,28 @@ export interface Shrunk {
 export async function shrink(
   sequence: Sequence,
   subject: Subject,
-  finding: Finding,
+  failed: Result & { readonly finding: Finding },
   patience = 120_000,
 ): Promise<Shrunk> {
   const until = Date.now() + patience;
-  let best: Shrunk = { sequence, ops: sequence.ops as readonly Op[], finding };
+  const { finding } = failed;
+  const made = failed.ops.slice(0, finding.step + 1);
+  let best: Shrunk = { sequence: { ...sequence, ops: made }, ops: made, finding };
   const attempt = async (candidate: Sequence): Promise<boolean> => {
     if (Date.now() > until) return false;
     const result = await runSequence(candidate, subject);
-    if (result.finding === null) return false;
+    if (result.finding === null || kindOf(result.finding) !== kindOf(finding)) return false;
     const ops = result.ops.slice(0, result.finding.step + 1);
     best = { sequence: { ...candidate, ops }, ops, finding: result.finding };
     return true;
   };
+  // What failed changed nothing, and what only looked changes little: all of it at once, if that still fails.
+  const last = made.length - 1;
+  await attempt({ ...sequence, ops: made.filter((_, i) => i === last || !/^E[A-Z]+$/.test(failed.outcomes[i]!)) });
+  await attempt({ ...sequence, ops: best.ops.filter((step, i) => i === best.ops.length - 1 || !looks(step)) });
+  for (let i = 0; i < sequence.lowers.length; i++) {
+    await attempt({ ...best.sequence, lowers: best.sequence.lowers.map((layer, at) => (at === i ? {} : layer)) });
+  }
   for (let size = best.ops.length >> 1; size >= 1; size >>= 1) {
     // From the end: what fails is there, and what it needs is often just before it.
     for (let end = best.ops.length - 1; end > 0; end -= size) {
@@ -36,6 +45,17 @@ export async function shrink(
   }
   for (let i = -1; i < sequence.lowers.length; i++) await shrinkLayer(i, () => best.sequence, attempt);
   return best;
+}
+
+const lookers = new Set(['lstat', 'fstat', 'follow', 'same', 'times', 'access', 'readlink', 'list', 'readdir']);
+
+function looks(step: Op): boolean {
+  return lookers.has(step.call) || /^(get|list|statfs|seek)/.test(step.call);
+}
+
+/** What a finding is about, without its names and numbers: a shorter sequence must not find something else. */
+function kindOf(finding: Finding): string {
+  return finding.what.replace(/"[^"]*"|\/tmp\/\S+|[0-9]+|\b[a-h](\/[a-h])*\b/g, '').slice(0, 200);
 }
 
 /** Leaves out subtrees of the layer `index` (the upper is -1). */

@@ -16,19 +16,15 @@ const count = number('LAMINA_OPS', 250);
 for (const each of seeds) {
   t.test(`seed ${each}`, async sub => {
     const sequence = sequenceOf(each, count);
-    let { ops, finding } = await runSequence(sequence, lamina);
-    if (finding === null) {
-      sub.pass(
-        `${count} operations over ${sequence.lowers.length} lowers, ${sequence.variant.options.join()}`,
-      );
+    const result = await runSequence(sequence, lamina);
+    if (result.finding === null) {
+      sub.pass(`${count} operations over ${sequence.lowers.length} lowers, ${sequence.variant.options.join()}`);
       return;
     }
-    let layers = '';
-    if (process.env['LAMINA_SHRINK'] === '1') {
-      const small = await shrink({ ...sequence, ops: ops.slice(0, finding.step + 1) }, lamina, finding);
-      ({ ops, finding } = small);
-      layers = JSON.stringify({ lowers: small.sequence.lowers, upper: small.sequence.upper });
-    }
+    const failed = { ...result, finding: result.finding };
+    const small = process.env['LAMINA_SHRINK'] === '1' ? await shrink(sequence, lamina, failed) : null;
+    const { ops, finding } = small ?? failed;
+    const layers = small === null ? '' : JSON.stringify([small.sequence.lowers, small.sequence.upper]);
     sub.fail(`seed ${each}, operation ${finding.step}`, {
       options: sequence.variant,
       finding: finding.what,
