@@ -23,6 +23,7 @@ export {
   type UnmountOptions,
   unmount,
 } from './mount.js';
+export { SESSION_SLOT } from './nodes.js';
 export * as protocol from './protocol.js';
 export { Session, type SessionOptions, serve } from './session.js';
 export type { Trace } from './trace.js';

@@ -5,12 +5,22 @@ import { ROOT_ID } from './protocol.js';
 /** Arrays shrink when less than a quarter of them is in use, but never below this. */
 const KEEP = 4096;
 
+/**
+ * Where the table notes a node's id, on the node itself: a map from millions of objects would take more memory than the
+ * objects. File systems never look at it; a class may declare the field to make room.
+ */
+export const SESSION_SLOT: unique symbol = Symbol('session');
+
+interface Slotted {
+  [SESSION_SLOT]?: number;
+}
+
 export class NodeTable<N extends object> {
   private objects: (N | undefined)[];
-  private lookups: number[];
-  private generations: number[];
+  private lookups = new Int32Array(KEEP);
+  private generations = new Uint32Array(KEEP);
   private free: number[] = [];
-  private readonly ids = new Map<N, number>();
+  private count = 1;
   /** Not before so few nodes are left. */
   private shrinkAt = 0;
   /** No id that was given back with the arrays' tail has had a higher one. */
@@ -18,14 +28,13 @@ export class NodeTable<N extends object> {
 
   constructor(root: N) {
     this.objects = [undefined, root];
-    this.lookups = [0, 1];
-    this.generations = [0, 0];
-    this.ids.set(root, ROOT_ID);
+    this.lookups[ROOT_ID] = 1;
+    (root as Slotted)[SESSION_SLOT] = ROOT_ID;
   }
 
   /** Nodes that the kernel knows, the root included. */
   get size(): number {
-    return this.ids.size;
+    return this.count;
   }
 
   get(id: number): N | undefined {
@@ -34,7 +43,7 @@ export class NodeTable<N extends object> {
 
   /** The id of a node that the kernel knows, or 0. */
   idOf(node: N): number {
-    return this.ids.get(node) ?? 0;
+    return (node as Slotted)[SESSION_SLOT] ?? 0;
   }
 
   generation(id: number): number {
@@ -43,15 +52,16 @@ export class NodeTable<N extends object> {
 
   /** Counts one lookup; returns the id. */
   remember(node: N): number {
-    const known = this.ids.get(node);
-    if (known !== undefined) {
+    const known = this.idOf(node);
+    if (known !== 0) {
       this.lookups[known]!++;
       return known;
     }
     const id = this.free.pop() ?? this.grow();
     this.objects[id] = node;
     this.lookups[id] = 1;
-    this.ids.set(node, id);
+    (node as Slotted)[SESSION_SLOT] = id;
+    this.count++;
     return id;
   }
 
@@ -64,8 +74,9 @@ export class NodeTable<N extends object> {
     if (left > 0) return undefined;
     this.objects[id] = undefined;
     this.lookups[id] = 0;
-    this.generations[id] = (this.generations[id]! + 1) >>> 0;
-    this.ids.delete(node);
+    this.generations[id]!++;
+    (node as Slotted)[SESSION_SLOT] = 0;
+    this.count--;
     this.free.push(id);
     if (this.objects.length > KEEP && this.size * 4 < this.objects.length) this.shrink();
     return node;
@@ -74,8 +85,9 @@ export class NodeTable<N extends object> {
   private grow(): number {
     const id = this.objects.length;
     this.objects.push(undefined);
-    this.lookups.push(0);
-    this.generations.push(this.firstGeneration);
+    if (id >= this.lookups.length) this.resize(id * 2);
+    this.lookups[id] = 0;
+    this.generations[id] = this.firstGeneration;
     this.shrinkAt = this.objects.length;
     return id;
   }
@@ -87,11 +99,18 @@ export class NodeTable<N extends object> {
     let length = this.objects.length;
     while (length > KEEP && this.objects[length - 1] === undefined) length--;
     if (length === this.objects.length) return;
+    for (let id = length; id < this.objects.length; id++)
+      this.firstGeneration = Math.max(this.firstGeneration, this.generations[id]!);
     this.objects = this.objects.slice(0, length);
-    this.lookups = this.lookups.slice(0, length);
-    for (const generation of this.generations.slice(length))
-      this.firstGeneration = Math.max(this.firstGeneration, generation);
-    this.generations = this.generations.slice(0, length);
+    this.resize(Math.max(length, KEEP));
     this.free = this.free.filter(id => id < length);
+  }
+  private resize(length: number): void {
+    const lookups = new Int32Array(length);
+    const generations = new Uint32Array(length);
+    lookups.set(this.lookups.subarray(0, length));
+    generations.set(this.generations.subarray(0, length));
+    this.lookups = lookups;
+    this.generations = generations;
   }
 }

@@ -1,6 +1,7 @@
 // Files and directories of the merged view. A node is where its data and attributes are (one real file), its names, and
 // its inode number; it lives while the kernel or an open file knows it, and then shrinks to an entry of its directory.
 import { type ByteString, DT } from '../base/index.js';
+import { SESSION_SLOT } from '../fuse/index.js';
 import type { RealDir } from '../layer/index.js';
 import { close } from '../sys/index.js';
 
@@ -29,36 +30,106 @@ export interface Links {
   indexName: ByteString | null;
 }
 
+/** What few nodes have: a million others must not pay for it. */
+interface Rare {
+  detached: number;
+  opens: number;
+  links: Links | null;
+  copying: Promise<void> | null;
+  /** null: the real file has the node's own name. */
+  realName: ByteString | null;
+}
+
+const KNOWN = 0x100;
+
 /** A file that is not a directory. */
 export class Node {
-  /** null: it has no name any more. */
-  parent: Dir | null;
-  name: ByteString;
-  /** The real directory with the real file; for a directory see Dir.reals. */
-  real: RealDir;
-  realName: ByteString;
-  /** The real file when it has no name in the upper (any more); -1 otherwise. */
-  detached = -1;
-  /** The kernel holds a reference. */
-  known = false;
-  /** Open handles. */
-  opens = 0;
-  links: Links | null = null;
-  /** A copy-up is on its way. */
-  copying: Promise<void> | null = null;
+  /** The session keeps its number here; room for it is made with the object. */
+  [SESSION_SLOT] = 0;
+  private ownName: ByteString;
+  /** The d_type, and KNOWN. */
+  private bits: number;
+  private rare: Rare | null = null;
 
   constructor(
-    readonly type: number,
+    type: number,
     public ino: number,
-    parent: Dir | null,
+    /** null: it has no name any more. */
+    public parent: Dir | null,
     name: ByteString,
-    real: RealDir,
+    /** The real directory with the real file; for a directory see Dir.reals. */
+    public real: RealDir,
     realName: ByteString,
   ) {
-    this.parent = parent;
-    this.name = name;
-    this.real = real;
+    this.ownName = name;
+    this.bits = type;
+    if (realName !== name) this.realName = realName;
+  }
+
+  get type(): number {
+    return this.bits & 0xff;
+  }
+
+  /** The kernel holds a reference. */
+  get known(): boolean {
+    return (this.bits & KNOWN) !== 0;
+  }
+  set known(value: boolean) {
+    this.bits = value ? this.bits | KNOWN : this.bits & ~KNOWN;
+  }
+
+  get name(): ByteString {
+    return this.ownName;
+  }
+  set name(value: ByteString) {
+    const { realName } = this;
+    this.ownName = value;
     this.realName = realName;
+  }
+
+  /** The real file's name in `real`. */
+  get realName(): ByteString {
+    return this.rare?.realName ?? this.ownName;
+  }
+  set realName(value: ByteString) {
+    if (this.rare !== null || value !== this.ownName)
+      this.more().realName = value === this.ownName ? null : value;
+  }
+
+  /** The real file when it has no name in the upper (any more); -1 otherwise. */
+  get detached(): number {
+    return this.rare === null ? -1 : this.rare.detached;
+  }
+  set detached(fd: number) {
+    if (fd !== this.detached) this.more().detached = fd;
+  }
+
+  /** Open handles. */
+  get opens(): number {
+    return this.rare === null ? 0 : this.rare.opens;
+  }
+  set opens(count: number) {
+    this.more().opens = count;
+  }
+
+  get links(): Links | null {
+    return this.rare === null ? null : this.rare.links;
+  }
+  set links(links: Links | null) {
+    this.more().links = links;
+  }
+
+  /** A copy-up is on its way. */
+  get copying(): Promise<void> | null {
+    return this.rare === null ? null : this.rare.copying;
+  }
+  set copying(copying: Promise<void> | null) {
+    this.more().copying = copying;
+  }
+
+  private more(): Rare {
+    this.rare ??= { detached: -1, opens: 0, links: null, copying: null, realName: null };
+    return this.rare;
   }
 
   /** With `leaf`: where system calls find the real file. Good for the next call only (see RealDir.fd). */
@@ -120,7 +191,7 @@ export class Dir extends Node {
     /** The real directories, topmost first; never empty. */
     readonly reals: RealDir[],
   ) {
-    super(DT.DIR, ino, parent, name, reals[0]!, '');
+    super(DT.DIR, ino, parent, name, reals[0]!, name);
   }
 
   override fd(): number {

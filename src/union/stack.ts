@@ -1,6 +1,6 @@
 // The state of one union: its layers, its nodes, and what it was asked to be. The operations beside this file are
 // functions over it.
-import { type ByteString, E, Stat, SysError } from '../base/index.js';
+import { type ByteString, E, objectFreed, Stat, SysError } from '../base/index.js';
 import type { Notifier } from '../fuse/index.js';
 import { type Layer, overrideStatName, type Upper, XattrNames } from '../layer/index.js';
 import { InodeSpace } from './inodes.js';
@@ -137,6 +137,7 @@ export class Stack {
       this.leave(alias.parent);
     }
     node.parent = null;
+    objectFreed();
   }
 
   /** A node has changed its parent. */

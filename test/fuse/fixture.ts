@@ -1,6 +1,17 @@
-// What the tests of this room share: a Mirror of a scratch directory and a client that drives it, over the memory channel.
+// What the tests of this room share: a Mirror of a scratch directory and a client that drives it, over the memory channel
+// or through a real mount.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import type { Test } from 'tap';
-import { errnoName, SysError } from '../../src/base/index.js';
+import { E, errnoName, isErrno, SysError } from '../../src/base/index.js';
+import {
+  DevChannel,
+  type MountOptions,
+  mountFuse,
+  type SessionOptions,
+  serve,
+  unmount,
+} from '../../src/fuse/index.js';
 import { scratch } from '../support/cleanup.js';
 import { FuseClient } from '../support/fuse-client.js';
 import type { WireOptions } from '../support/fuse-wire.js';
@@ -39,4 +50,60 @@ export async function fails(
     (error: unknown) => (error instanceof SysError ? error.code : String(error)),
   );
   t.equal(got, errnoName(errno), what);
+}
+
+export interface Live {
+  readonly fs: Mirror;
+  /** The mirrored directory and where it is mounted. */
+  readonly dir: string;
+  readonly mnt: string;
+  /** Settles when the session has ended. */
+  readonly ended: Promise<void>;
+  /** What a shell command prints that runs in the mount; this process is the daemon, so it must not wait for it. */
+  sh(command: string): Promise<string>;
+}
+
+export interface LiveOptions extends SessionOptions {
+  readonly mount?: Partial<MountOptions>;
+  readonly spinMicros?: number;
+}
+
+/** A Mirror mounted through /dev/fuse, served by this process; unmounted when the test ends. */
+export async function live(
+  t: Test,
+  mirror: MirrorOptions = {},
+  options: LiveOptions = {},
+  make: (dir: string, options: MirrorOptions) => Mirror = (dir, wanted) => new Mirror(dir, wanted),
+): Promise<Live> {
+  const place = scratch(t, 'fuse');
+  const dir = place.mkdir('dir');
+  const mnt = place.mkdir('mnt');
+  const errors: unknown[] = [];
+  const onError = (error: unknown): unknown => errors.push(error);
+  const mount = {
+    mountpoint: mnt,
+    fsname: 'mirror',
+    subtype: 'lamina',
+    allowOther: true,
+    defaultPermissions: true,
+  };
+  const fd = await mountFuse({ ...mount, ...options.mount });
+  const fs = make(dir, mirror);
+  const { spinMicros } = options;
+  const channel = new DevChannel(fd, { onError, ...(spinMicros === undefined ? {} : { spinMicros }) });
+  const ended = serve(fs, channel, { onError, ...options });
+  t.teardown(async () => {
+    await unmount(mnt, { lazy: true }).catch(error => {
+      if (!isErrno(error, E.EINVAL)) throw error;
+    });
+    await ended;
+    t.same(errors.map(String), [], 'no defect was met');
+  });
+  return { fs, dir, mnt, ended, sh: command => shell(command, mnt) };
+}
+
+/** What a shell command prints; fails with what it complained. */
+export async function shell(command: string, cwd: string): Promise<string> {
+  const { stdout } = await promisify(execFile)('sh', ['-ec', command], { cwd, encoding: 'latin1' });
+  return stdout;
 }

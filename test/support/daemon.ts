@@ -90,10 +90,11 @@ export function optionString(view: View): string {
   return [...options, ...(view.options ?? [])].join(',');
 }
 
-/** Does the process run? One that has ended and waits for its parent to notice does not. */
+/** Does the process run? One that has ended, with all its threads, and waits for its parent to notice does not. */
 export function isRunning(pid: number): boolean {
   try {
-    return !/^\d+ \(.*\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    if (!/^\d+ \(.*\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))) return true;
+    return readdirSync(`/proc/${pid}/task`).length > 1;
   } catch (error) {
     if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH'))
       return false;

@@ -18,11 +18,10 @@ export function typeName(mode: number): string {
   return typeNames.get(mode & S.IFMT) ?? 'none';
 }
 
-/** Type, permissions, owner, links and size: what two subjects must agree on at every step. */
+/** Type, permissions, owner, and for what is no directory its links and size. */
 export function describe(stat: Stat): string {
-  const size = (stat.mode & S.IFMT) === S.IFDIR ? '-' : stat.size;
-  const mode = (stat.mode & 0o7777).toString(8);
-  return `${typeName(stat.mode)} ${mode} ${stat.uid}:${stat.gid} ${stat.nlink} ${size}`;
+  const who = `${typeName(stat.mode)} ${(stat.mode & 0o7777).toString(8)} ${stat.uid}:${stat.gid}`;
+  return (stat.mode & S.IFMT) === S.IFDIR ? who : `${who} ${stat.nlink} ${stat.size}`;
 }
 
 export class NameCalls {
@@ -62,7 +61,8 @@ export class NameCalls {
     const rc = readDirents(fd, (name, _ino, type) => names.push([`${path}/${name}`, type === DT.DIR]));
     native.close(fd);
     if (rc < 0) return rc;
-    for (const [name, isDir] of names) {
+    // Sorted: what is left when one removal fails must not depend on the order of the listing.
+    for (const [name, isDir] of names.sort()) {
       const removed = isDir ? this.rmtree(name) : this.unlink(name);
       if (removed < 0) return removed;
     }
@@ -130,6 +130,12 @@ export class NameCalls {
     return rc < 0 ? rc : describe(this.stat);
   }
 
+  /** The link count. */
+  links(path: string): string | number {
+    const rc = native.statx(this.root, path, AT.SYMLINK_NOFOLLOW, this.stat.slots);
+    return rc < 0 ? rc : String(this.stat.nlink);
+  }
+
   /** Modification time in seconds, and access time when `both`. */
   times(path: string, both = 0): string | number {
     const rc = native.statx(this.root, path, AT.SYMLINK_NOFOLLOW, this.stat.slots);
@@ -142,10 +148,11 @@ export class NameCalls {
   same(a: string, b: string): string | number {
     const first = native.statx(this.root, a, AT.SYMLINK_NOFOLLOW, this.stat.slots);
     if (first < 0) return first;
-    const { ino, dev } = this.stat;
+    const { inoLow, inoHigh, dev } = this.stat;
     const second = native.statx(this.root, b, AT.SYMLINK_NOFOLLOW, this.stat.slots);
     if (second < 0) return second;
-    return this.stat.ino === ino && this.stat.dev === dev ? 'same' : 'different';
+    const same = this.stat.inoLow === inoLow && this.stat.inoHigh === inoHigh && this.stat.dev === dev;
+    return same ? 'same' : 'different';
   }
 
   /** Sorted names with their types. */

@@ -46,7 +46,8 @@ export function outcomeOf(result: CallResult): Outcome {
 }
 
 /** How a person reads an operation, and what pastes back into a test. */
-export function showOp(step: Op): string {
+export function showOp(step: Op | null): string {
+  if (step === null) return 'exchange';
   const args = step.args.map(arg => (typeof arg === 'number' ? `0o${arg.toString(8)}` : JSON.stringify(arg)));
   const plain = `op(${[`'${step.call}'`, ...args].join(', ')})`;
   return step.as === undefined

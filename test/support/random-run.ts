@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { native } from '../../src/sys/index.js';
 import { buildLayer, type Layer, openDir } from './lowers.js';
-import { type Op, type Outcome, showOp } from './ops.js';
+import { type Op, type Outcome, op, showOp } from './ops.js';
 import { workRubbish } from './oracle-work.js';
 import { Random } from './random.js';
 import { reasonFor } from './random-differences.js';
@@ -22,18 +22,21 @@ export interface Sequence {
   readonly variant: Variant;
   readonly lowers: readonly Layer[];
   readonly upper: Layer;
-  /** How many operations to make, or the operations themselves. */
-  readonly ops: number | readonly Op[];
+  /** How many operations to make, or the steps themselves. */
+  readonly ops: number | readonly Step[];
 }
 
+/** An operation on both sides, or null: unmount, and let each side mount what the other wrote. */
+export type Step = Op | null;
+
 export interface Finding {
-  /** Index of the operation after which it showed. */
+  /** Index of the step after which it showed. */
   readonly step: number;
   readonly what: string;
 }
 
 export interface Result {
-  readonly ops: readonly Op[];
+  readonly steps: readonly Step[];
   /** What each operation gave on kernel overlayfs. */
   readonly outcomes: readonly Outcome[];
   readonly finding: Finding | null;
@@ -106,7 +109,7 @@ class Places {
 }
 
 class Run {
-  readonly done: Op[] = [];
+  readonly done: Step[] = [];
   readonly outcomes: Outcome[] = [];
   private readonly random: Random;
   private readonly hints: Hints;
@@ -147,25 +150,39 @@ class Run {
   /** Makes all operations; what differs first, or null. */
   private async perform(): Promise<string | null> {
     const { ops } = this.sequence;
-    const count = typeof ops === 'number' ? ops : ops.length;
+    const length = typeof ops === 'number' ? ops : ops.length;
     await this.mount();
-    for (let i = 0; i < count; i++) {
-      const step = typeof ops === 'number' ? randomOp(this.random, this.hints) : ops[i]!;
+    for (let i = 0; i < length; i++) {
+      const step = typeof ops === 'number' ? this.nextStep(i === length >> 1) : ops[i]!;
       this.done.push(step);
-      const found =
-        (await this.step(step, (i + 1) % compareEvery === 0)) ?? (i === count >> 1 ? await this.exchange() : null);
+      const found = step === null ? await this.exchange() : await this.step(step, (i + 1) % compareEvery === 0);
       if (found !== null) return found;
     }
     return this.exchange();
   }
 
+  /** Half way through, the two sides change places. */
+  private nextStep(half: boolean): Step {
+    return half ? null : randomOp(this.random, this.hints);
+  }
+
   private async step(step: Op, wholeTree: boolean): Promise<string | null> {
     const [oracle, found] = [await this.trees![0].run(step), await this.trees![1].run(step)];
     this.outcomes.push(oracle);
-    if (oracle !== found && reasonFor(step, oracle, found) === null) {
+    if (oracle !== found) {
+      // What was let pass must not show again: whatever the descriptor is of now differs.
+      if (reasonFor(step, oracle, found, this.sequence.variant) !== null) return this.dropSlot(step);
       return `${showOp(step)}\n  kernel overlayfs: ${oracle}\n  ${this.subject.name}: ${found}`;
     }
     return wholeTree ? this.compare() : null;
+  }
+
+  private async dropSlot(step: Op): Promise<null> {
+    const slot = step.args[0];
+    if (/^f[a-z]+$/.test(step.call) && typeof slot === 'string') {
+      for (const tree of this.trees!) await tree.run(op('close', slot));
+    }
+    return null;
   }
 
   private async compare(): Promise<string | null> {
@@ -188,6 +205,7 @@ class Run {
 
   /** Each side mounts what the other wrote, and must show what the other showed. */
   private async exchange(): Promise<string | null> {
+    this.outcomes.push('exchanged');
     const difference = await this.compare();
     if (difference !== null) return difference;
     const [oracle, found] = await this.snapshots();
@@ -242,5 +260,5 @@ class Run {
 export async function runSequence(sequence: Sequence, subject: Subject): Promise<Result> {
   const run = new Run(sequence, subject);
   const finding = await run.run();
-  return { ops: run.done, outcomes: run.outcomes, finding };
+  return { steps: run.done, outcomes: run.outcomes, finding };
 }

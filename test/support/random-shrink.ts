@@ -1,12 +1,11 @@
 // Makes a failing sequence shorter: leaves out operations, then entries of layers, as long as it still fails.
 import type { Layer } from './lowers.js';
-import type { Op } from './ops.js';
-import { type Finding, type Result, runSequence, type Sequence } from './random-run.js';
+import { type Finding, type Result, runSequence, type Sequence, type Step } from './random-run.js';
 import type { Subject } from './subject.js';
 
 export interface Shrunk {
   readonly sequence: Sequence;
-  readonly ops: readonly Op[];
+  readonly steps: readonly Step[];
   readonly finding: Finding;
 }
 
@@ -19,28 +18,28 @@ export async function shrink(
 ): Promise<Shrunk> {
   const until = Date.now() + patience;
   const { finding } = failed;
-  const made = failed.ops.slice(0, finding.step + 1);
-  let best: Shrunk = { sequence: { ...sequence, ops: made }, ops: made, finding };
+  const made = failed.steps.slice(0, finding.step + 1);
+  let best: Shrunk = { sequence: { ...sequence, ops: made }, steps: made, finding };
   const attempt = async (candidate: Sequence): Promise<boolean> => {
     if (Date.now() > until) return false;
     const result = await runSequence(candidate, subject);
     if (result.finding === null || kindOf(result.finding) !== kindOf(finding)) return false;
-    const ops = result.ops.slice(0, result.finding.step + 1);
-    best = { sequence: { ...candidate, ops }, ops, finding: result.finding };
+    const steps = result.steps.slice(0, result.finding.step + 1);
+    best = { sequence: { ...candidate, ops: steps }, steps, finding: result.finding };
     return true;
   };
   // What failed changed nothing, and what only looked changes little: all of it at once, if that still fails.
   const last = made.length - 1;
   await attempt({ ...sequence, ops: made.filter((_, i) => i === last || !/^E[A-Z]+$/.test(failed.outcomes[i]!)) });
-  await attempt({ ...sequence, ops: best.ops.filter((step, i) => i === best.ops.length - 1 || !looks(step)) });
+  await attempt({ ...sequence, ops: best.steps.filter((step, i) => i === best.steps.length - 1 || !looks(step)) });
   for (let i = 0; i < sequence.lowers.length; i++) {
     await attempt({ ...best.sequence, lowers: best.sequence.lowers.map((layer, at) => (at === i ? {} : layer)) });
   }
-  for (let size = best.ops.length >> 1; size >= 1; size >>= 1) {
+  for (let size = best.steps.length >> 1; size >= 1; size >>= 1) {
     // From the end: what fails is there, and what it needs is often just before it.
-    for (let end = best.ops.length - 1; end > 0; end -= size) {
+    for (let end = best.steps.length - 1; end > 0; end -= size) {
       const from = Math.max(0, end - size);
-      await attempt({ ...best.sequence, ops: [...best.ops.slice(0, from), ...best.ops.slice(end)] });
+      await attempt({ ...best.sequence, ops: [...best.steps.slice(0, from), ...best.steps.slice(end)] });
     }
   }
   for (let i = -1; i < sequence.lowers.length; i++) await shrinkLayer(i, () => best.sequence, attempt);
@@ -49,7 +48,8 @@ export async function shrink(
 
 const lookers = new Set(['lstat', 'fstat', 'follow', 'same', 'times', 'access', 'readlink', 'list', 'readdir']);
 
-function looks(step: Op): boolean {
+function looks(step: Step): boolean {
+  if (step === null) return false;
   return lookers.has(step.call) || /^(get|list|statfs|seek)/.test(step.call);
 }
 

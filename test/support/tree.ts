@@ -37,9 +37,7 @@ export interface Snapshot {
 export interface SnapshotOptions {
   /** Leave out modification times. */
   readonly noTimes?: boolean;
-  /** Leave out link counts of directories (a union may not count). */
-  readonly noDirLinks?: boolean;
-  /** Leave out who is a hard link of whom. */
+  /** Leave out link counts, and who is a hard link of whom. */
   readonly noIdentity?: boolean;
 }
 
@@ -101,8 +99,9 @@ export async function snapshot(view: View, options: SnapshotOptions = {}): Promi
 function attributes(stat: Stat, options: SnapshotOptions): string {
   const kind = stat.mode & S.IFMT;
   const parts = [typeName(stat.mode), (stat.mode & 0o7777).toString(8), `${stat.uid}:${stat.gid}`];
-  if (kind !== S.IFDIR) parts.push(`links ${stat.nlink}`, `size ${stat.size}`);
-  else if (!options.noDirLinks) parts.push(`links ${stat.nlink}`);
+  // Of a directory neither says anything: the count depends on whether a failed operation has copied it up.
+  if (kind !== S.IFDIR && !options.noIdentity) parts.push(`links ${stat.nlink}`);
+  if (kind !== S.IFDIR) parts.push(`size ${stat.size}`);
   if (kind === S.IFCHR || kind === S.IFBLK) parts.push(`dev ${stat.rdevMajor}:${stat.rdevMinor}`);
   if (!options.noTimes) parts.push(stat.mtime < recentFrom ? `${stat.mtime}.${stat.mtimeNsec}` : 'recent');
   return parts.join(' ');

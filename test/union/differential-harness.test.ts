@@ -9,7 +9,7 @@ const count = Number(process.env['LAMINA_OPS'] ?? 200);
 
 for (let seed = 1; seed <= seeds; seed++) {
   t.test(`kernel overlayfs beside itself, seed ${seed}`, async sub => {
-    const { finding, ops } = await runSequence(sequenceOf(seed, count), kernel);
-    sub.equal(finding?.what ?? '', '', `operation ${ops.length}`);
+    const { finding, steps } = await runSequence(sequenceOf(seed, count), kernel);
+    sub.equal(finding?.what ?? '', '', `operation ${steps.length}`);
   });
 }

@@ -23,13 +23,13 @@ for (const each of seeds) {
     }
     const failed = { ...result, finding: result.finding };
     const small = process.env['LAMINA_SHRINK'] === '1' ? await shrink(sequence, lamina, failed) : null;
-    const { ops, finding } = small ?? failed;
+    const { steps, finding } = small ?? failed;
     const layers = small === null ? '' : JSON.stringify([small.sequence.lowers, small.sequence.upper]);
     sub.fail(`seed ${each}, operation ${finding.step}`, {
       options: sequence.variant,
       finding: finding.what,
       replay: `LAMINA_SEED=${each} LAMINA_OPS=${count} npx tap test/union/differential.test.ts --disable-coverage`,
-      last: ops.slice(Math.max(0, finding.step - 12), finding.step + 1).map(showOp),
+      last: steps.slice(Math.max(0, finding.step - 12), finding.step + 1).map(showOp),
       layers,
     });
   });
