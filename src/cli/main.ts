@@ -33,7 +33,8 @@ async function run(): Promise<void> {
   const wanted = call?.command ?? (words[0] === 'help' ? words[1] : undefined);
   const help = words[0] === 'help' || words.includes('-h') || words.includes('--help');
   for (const { name, summary, load } of COMMANDS) {
-    const command = program.command(name).summary(summary).description(`${summary}.`);
+    const sentence = `${summary[0]!.toUpperCase()}${summary.slice(1)}.`;
+    const command = program.command(name).summary(summary).description(sentence);
     if (name === wanted) await (await load()).define(command, help);
   }
   if (words.length === 0) program.help({ error: true });

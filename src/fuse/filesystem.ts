@@ -139,10 +139,19 @@ export interface FileSystem<N extends object = object, H extends object = object
   write(handle: H, offset: number, data: Buffer, killPrivileges: boolean): number | Promise<number>;
   release(handle: H): void;
   fsync(handle: H, datasync: boolean): void | Promise<void>;
-  fallocate(handle: H, mode: number, offset: number, length: number): void | Promise<void>;
+  /** Takes setuid and setgid away as a write would, when the caller is not privileged. */
+  fallocate(caller: Caller, handle: H, mode: number, offset: number, length: number): void | Promise<void>;
   /** SEEK_DATA or SEEK_HOLE. */
   seek(handle: H, offset: number, whence: number): number;
-  copyRange(source: H, from: number, target: H, to: number, length: number): number | Promise<number>;
+  /** As `fallocate`, for the target. */
+  copyRange(
+    caller: Caller,
+    source: H,
+    from: number,
+    target: H,
+    to: number,
+    length: number,
+  ): number | Promise<number>;
   opendir(node: N): H;
   /** Entries from `offset` (0, or a `next` given before). */
   readdir(handle: H, offset: number, sink: DirSink<N>): void | Promise<void>;

@@ -18,6 +18,8 @@ export interface MountOptions {
   readonly defaultPermissions?: boolean;
   /** Any of MOUNT_FLAGS' names; nosuid and nodev are set for ordinary users whether they are named or not. */
   readonly flags?: readonly MountFlag[];
+  /** More elements of mount(2)'s data, verbatim: what a security module takes (`context="..."`). */
+  readonly data?: readonly ByteString[];
 }
 
 /** What mount(8) calls a flag, and its bit. */
@@ -27,6 +29,7 @@ export const MOUNT_FLAGS = Object.freeze({
   noexec: MS.NOEXEC,
   noatime: MS.NOATIME,
   nodiratime: MS.NODIRATIME,
+  nosymfollow: MS.NOSYMFOLLOW,
   relatime: MS.RELATIME,
   strictatime: MS.STRICTATIME,
   sync: MS.SYNCHRONOUS,
@@ -61,6 +64,7 @@ function mountAsRoot(options: MountOptions): number | undefined {
   ];
   if (options.allowOther === true) data.push('allow_other');
   if (options.defaultPermissions === true) data.push('default_permissions');
+  data.push(...(options.data ?? []));
   let flags = options.readonly === true ? MS.RDONLY : 0;
   for (const flag of options.flags ?? []) flags |= MOUNT_FLAGS[flag];
   const { fsname, mountpoint, subtype } = options;
@@ -92,7 +96,7 @@ function helperOptions(options: MountOptions): string {
   list.push(options.readonly === true ? 'ro' : 'rw');
   if (options.allowOther === true) list.push('allow_other');
   if (options.defaultPermissions === true) list.push('default_permissions');
-  return [...list, ...(options.flags ?? [])].join();
+  return [...list, ...(options.flags ?? []), ...(options.data ?? []).map(toText)].join();
 }
 
 function escapeOption(text: string): string {

@@ -141,7 +141,7 @@ export function fallocate(c: Context, r: Request): Answer {
   const length = r.u64(FALLOCATE_IN.length);
   if (offset + length > Number.MAX_SAFE_INTEGER) return -E.EFBIG;
   const handle = c.files.file(r.u64(FALLOCATE_IN.fh));
-  const done = c.fs.fallocate(handle, r.u32(FALLOCATE_IN.mode), offset, length);
+  const done = c.fs.fallocate(c.who(r), handle, r.u32(FALLOCATE_IN.mode), offset, length);
   return done === undefined ? 0 : done.then(() => 0);
 }
 
@@ -173,5 +173,5 @@ function copy(c: Context, r: Request): number | Promise<number> {
   const to = r.u64(COPY_IN.offOut);
   if (from > Number.MAX_SAFE_INTEGER) return 0;
   if (to + length > Number.MAX_SAFE_INTEGER) throw TOO_BIG;
-  return c.fs.copyRange(source, from, target, to, length);
+  return c.fs.copyRange(c.who(r), source, from, target, to, length);
 }

@@ -7,6 +7,7 @@ import {
   noteName,
   OPAQUE_MARK,
   type RealDir,
+  readMarks,
   removeEntry,
   statIsWhiteout,
   whiteoutFileName,
@@ -125,7 +126,7 @@ export class Target {
   hide(dir: RealDir, name: ByteString, path: ByteString): void {
     const left = this.prune(dir, name, path);
     if (!this.asLayer) return;
-    if (left === 'nothing') this.writeWhiteout(dir, name);
+    if (left === 'nothing' && !this.isOpaque(dir)) this.writeWhiteout(dir, name);
     else if (left === 'directory') this.setChildOpaque(dir, name);
   }
 
@@ -149,6 +150,11 @@ export class Target {
     } else if (present === 'nothing' || this.brought.has(path)) return present;
     ok(unlinkat(dir.fd(), name, present === 'directory' ? AT.REMOVEDIR : 0), `${dir.describe()}/${name}`);
     return 'nothing';
+  }
+
+  /** Nothing below can show in an opaque directory, and kernel overlayfs would list a whiteout in it. */
+  private isOpaque(dir: RealDir): boolean {
+    return readMarks(dir, this.namespace, false).opaque === 'y';
   }
 
   private writeWhiteout(dir: RealDir, name: ByteString): void {

@@ -28,7 +28,7 @@ export interface DiffOptions {
 /** An item, and the earlier path it is a hard link to. */
 export type LinkedItem = Item & { link: ByteString | null };
 
-const NOTHING: Relinked = { inodes: new Set(), indexed: new Map() };
+const NOTHING: Relinked = { inodes: new Set(), indexed: new Map(), names: new Map() };
 
 /**
  * The changes of `upper` in tar order, with what a tar needs. Directories above a change come before it.
@@ -61,17 +61,14 @@ async function* withLinks(
   known: boolean,
   relinked: Relinked,
 ): AsyncGenerator<LinkedItem, void, undefined> {
-  const first = new Map<string, Item & { kind: 'A' | 'C' }>();
-  for await (const item of new Walk(root, known, relinked.inodes).items()) {
-    const isFile = item.kind !== 'D' && item.node.type !== 'directory' && item.node.nlink > 1;
-    const link = isFile ? (first.get(item.node.key)?.path ?? null) : null;
-    if (isFile && link === null) first.set(item.node.key, item);
+  const first = new Map<string, ByteString>();
+  for await (const item of new Walk(root, known, relinked).items()) {
+    let link: ByteString | null = null;
+    if (item.kind !== 'D' && item.node.type !== 'directory' && item.node.nlink > 1) {
+      link = first.get(item.node.key) ?? null;
+      if (link === null) first.set(item.node.key, item.path);
+    }
     yield { ...item, link };
-  }
-  for (const [path, key] of [...relinked.indexed].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const item = first.get(key);
-    // An inode of which nothing was told is as it was below.
-    if (item !== undefined) yield { ...item, kind: 'C', path, link: item.path };
   }
 }
 

@@ -1,57 +1,99 @@
 // Names of one inode. A tar must tell all of them when they are not linked so in the layers below, and also the names
 // that only the index of a mount links to a file of the upper.
-import type { ByteString } from '../base/index.js';
+import { type ByteString, Stat } from '../base/index.js';
+import { statHandle } from '../layer/index.js';
 import { type Found, releaseUpwards } from './merged.js';
-import { readIdentity, readNote } from './node.js';
+import { inodeKey, type Real, readIdentity, readNote } from './node.js';
 import { changedNames, join, type Place } from './walk.js';
+
+const stat = new Stat();
 
 /** What must be told although nothing else about it has changed. */
 export interface Relinked {
   /** Inodes (see Node.key) whose names in the upper are linked otherwise below. */
   inodes: Set<string>;
-  /** Names of lower files that show an inode of the upper, by path. */
-  indexed: Map<ByteString, string>;
+  /** Names of lower files that show a file of the upper, by path, with that file. */
+  indexed: Map<ByteString, Found>;
+  /** Names on the way to these, by directory. */
+  names: Map<ByteString, Set<ByteString>>;
 }
 
-interface Group {
-  names: number;
-  /** The inodes that these names have below; '' for a name that is new. */
-  below: Set<string>;
+/** The names of each inode of an upper. */
+class Groups {
+  private readonly byKey = new Map<string, { names: number; below: Set<string> }>();
+
+  /** Inode `key` has one more name; `below` is the inode that this name has below, '' for a new name. */
+  add(key: string, below: string): void {
+    const group = this.byKey.get(key) ?? { names: 0, below: new Set() };
+    group.names++;
+    group.below.add(below);
+    this.byKey.set(key, group);
+  }
+
+  /** Inodes whose names are not all linked to each other below. */
+  relinked(): Set<string> {
+    const keys = new Set<string>();
+    for (const [key, { names, below }] of this.byKey) {
+      if (names > 1 && (below.size > 1 || below.has(''))) keys.add(key);
+    }
+    return keys;
+  }
 }
 
 /** Finds the hard links of an upper. */
 export function findRelinked(root: Place): Relinked {
-  const groups = new Map<string, Group>();
+  const groups = new Groups();
   /** Inodes below whose copy in the upper is in the mount's index, with that copy. */
-  const copied = new Map<string, string>();
+  const copied = new Map<string, Found>();
   visitFiles(root, false, (_path, found, below) => {
     const { key, nlink } = readIdentity(found.real);
     if (nlink < 2) return;
     const belowKey = below === null ? '' : readIdentity(below.real).key;
-    const group = groups.get(key) ?? { names: 0, below: new Set() };
-    group.names++;
-    group.below.add(belowKey);
-    groups.set(key, group);
-    if (belowKey !== '' && belowKey !== key && readNote(found.real, 'nlink') !== null)
-      copied.set(belowKey, key);
+    groups.add(key, belowKey);
+    if (readNote(found.real, 'nlink') !== null) copied.set(originKey(found.real, root) ?? belowKey, found);
   });
-  const inodes = new Set<string>();
-  for (const [key, group] of groups) {
-    if (group.names > 1 && (group.below.size > 1 || group.below.has(''))) inodes.add(key);
-  }
-  return { inodes, indexed: copied.size === 0 ? new Map() : findIndexed(root, copied) };
+  const indexed = copied.size === 0 ? new Map<ByteString, Found>() : findIndexed(root, copied, groups);
+  return { inodes: groups.relinked(), indexed, names: namesOnTheWay(indexed.keys()) };
 }
 
 /** All names that are still those of a lower file of which the upper's index has a copy. */
-function findIndexed(root: Place, copied: ReadonlyMap<string, string>): Map<ByteString, string> {
-  const indexed = new Map<ByteString, string>();
+function findIndexed(
+  root: Place,
+  copied: ReadonlyMap<string, Found>,
+  groups: Groups,
+): Map<ByteString, Found> {
+  const indexed = new Map<ByteString, Found>();
   visitFiles(root, true, (path, found) => {
     if (found.part.level === 0) return;
     const { key, nlink } = readIdentity(found.real);
     const copy = nlink > 1 ? copied.get(key) : undefined;
-    if (copy !== undefined) indexed.set(path, copy);
+    if (copy === undefined) return;
+    indexed.set(path, copy);
+    groups.add(readIdentity(copy.real).key, key);
+    root.now.stack.strays.add(copy.real.dir);
   });
   return indexed;
+}
+
+function namesOnTheWay(paths: Iterable<ByteString>): Map<ByteString, Set<ByteString>> {
+  const names = new Map<ByteString, Set<ByteString>>();
+  for (let path of paths) {
+    while (path !== '') {
+      const slash = path.lastIndexOf('/');
+      const dir = slash < 0 ? '' : path.slice(0, slash);
+      const inDir = names.get(dir) ?? new Set();
+      names.set(dir, inDir.add(path.slice(slash + 1)));
+      path = dir;
+    }
+  }
+  return names;
+}
+
+/** The lower inode that a file was copied up from; null when that cannot be told. */
+function originKey(real: Real, root: Place): string | null {
+  const origin = readNote(real, 'origin');
+  const layers = root.old?.parts.map(part => part.dir.layer) ?? [];
+  return origin !== null && statHandle(layers, origin, stat) ? inodeKey(stat) : null;
 }
 
 type Visit = (path: ByteString, found: Found, below: Found | null) => void;

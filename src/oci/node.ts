@@ -43,10 +43,15 @@ function statReal(real: Real): void {
   ok(statx(real.dir.fd(), real.name, AT.SYMLINK_NOFOLLOW | AT.EMPTY_PATH, stat.slots), describe(real));
 }
 
+/** Names the inode of a file. */
+export function inodeKey(of: Stat): string {
+  return `${of.dev}:${of.inoHigh}:${of.inoLow}`;
+}
+
 /** The file's inode and how many names it has, which is all that hard links need. */
 export function readIdentity(real: Real): { key: string; nlink: number } {
   statReal(real);
-  return { key: `${stat.dev}:${stat.inoHigh}:${stat.inoLow}`, nlink: stat.nlink };
+  return { key: inodeKey(stat), nlink: stat.nlink };
 }
 
 /** All that a tar says of the file. Throws SysError naming it. */

@@ -1,6 +1,7 @@
 // What an upper changes, in the order of a tar: a directory, its deletions, its entries, each sorted by bytes. The upper
 // over the lowers is compared with the lowers alone, but only where the upper says anything.
 import { type ByteString, E, SysError } from '../base/index.js';
+import type { Relinked } from './hard-links.js';
 import type { Found, MergedDir } from './merged.js';
 import { describe, type Node, type Real, readNode, readNote, sameData, sameNode } from './node.js';
 
@@ -56,8 +57,7 @@ export class Walk {
     private readonly root: Place,
     /** False: nobody has said what is below the upper. */
     private readonly lowersKnown: boolean,
-    /** Inodes whose names must all be told, because they are not linked like this below. */
-    private readonly relinked: ReadonlySet<string>,
+    private readonly relinked: Relinked,
   ) {}
 
   async *items(): AsyncGenerator<Item, void, undefined> {
@@ -93,7 +93,8 @@ export class Walk {
 
   private *enter(place: Place, pending: Item | null): Generator<Item, void, undefined> {
     const { entries, deleted } = changedNames(place);
-    this.frames.push({ ...place, names: entries.values(), pending });
+    const names = new Set([...entries, ...(this.relinked.names.get(place.path) ?? [])]);
+    this.frames.push({ ...place, names: [...names].sort().values(), pending });
     for (const name of deleted) {
       if (this.lowersKnown && !place.old?.lookup(name)) continue;
       yield* this.tell({ kind: 'D', path: join(place.path, name) });
@@ -120,7 +121,9 @@ export class Walk {
     if (found === null) return;
     const below = frame.old?.lookup(name) ?? null;
     const path = join(frame.path, name);
-    if (found.isDirectory) yield* this.examineDirectory(path, found, below);
+    const copy = this.relinked.indexed.get(path);
+    if (copy !== undefined) yield* this.examineFile(path, copy, below);
+    else if (found.isDirectory) yield* this.examineDirectory(path, found, below);
     else if (below === null || !found.isSame(below)) yield* this.examineFile(path, found, below);
   }
 
@@ -160,7 +163,8 @@ export class Walk {
     const same = below !== null && sameNode(item.node, readNode(below.real));
     if (!same) yield* this.tell(item);
     const old = below?.children ?? null;
-    if (!now.isSame(old)) return yield* this.enter({ path, now, old }, same ? item : null);
+    if (!now.isSame(old) || this.relinked.names.has(path))
+      return yield* this.enter({ path, now, old }, same ? item : null);
     now.release();
     old?.release();
   }
@@ -171,7 +175,7 @@ export class Walk {
   }
 
   private async isUnchanged(node: Node, data: Real, below: Found): Promise<boolean> {
-    if (below.isDirectory || this.relinked.has(node.key)) return false;
+    if (below.isDirectory || this.relinked.inodes.has(node.key)) return false;
     if (!sameNode(node, readNode(below.real))) return false;
     return node.type !== 'file' || sameData(data, dataOf(below), node.size);
   }

@@ -19,6 +19,7 @@ import { openReal } from './io.js';
 import { readStat } from './lookup.js';
 import type { Node } from './node.js';
 import { keepsOwners, writeOwner } from './owner.js';
+import { dropPrivileges } from './privileges.js';
 import type { Stack } from './stack.js';
 
 const CAPABILITY = 'security.capability';
@@ -31,7 +32,10 @@ export function setattr(
   change: AttrChange,
   out: Stat,
 ): void | Promise<void> {
-  const copying = copyUp(stack, node, change.size === 0);
+  const copying = copyUp(stack, node, {
+    empty: change.size === 0,
+    killPrivileges: change.killPrivileges ?? false,
+  });
   if (copying === undefined) return apply(stack, node, change, out);
   return copying.then(() => apply(stack, node, change, out));
 }
@@ -70,24 +74,6 @@ function truncate(node: Node, size: number, killPrivileges: boolean): void {
   close(fd);
   ok(rc, `size of ${node.describe()}`);
   if (killPrivileges) dropPrivileges(node);
-}
-
-/**
- * What a write by somebody without CAP_FSETID takes from a file: setuid, setgid of a group-executable file, and file
- * capabilities. The daemon writes as root, so the kernel does not do it for us.
- */
-export function dropPrivileges(node: Node): void {
-  const leaf = node.leaf();
-  ok(
-    statx(node.fd(), leaf, AT.SYMLINK_NOFOLLOW | (leaf === '' ? AT.EMPTY_PATH : 0), before.slots),
-    node.describe(),
-  );
-  const drops = S.ISUID | ((before.mode & 0o010) !== 0 ? S.ISGID : 0);
-  if ((before.mode & drops) !== 0) {
-    ok(fchmodat(node.fd(), leaf, before.mode & 0o7777 & ~drops), `mode of ${node.describe()}`);
-  }
-  if (typeof getxattr(node.fd(), leaf, CAPABILITY) === 'number') return;
-  ok(removexattr(node.fd(), leaf, CAPABILITY), `${CAPABILITY} of ${node.describe()}`);
 }
 
 function setTimes(node: Node, atime: FileTime | undefined, mtime: FileTime | undefined): void {

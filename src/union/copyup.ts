@@ -16,12 +16,16 @@ import {
   renameat2,
   statx,
   symlinkat,
+  UTIME,
   unlinkat,
+  utimensat,
 } from '../sys/index.js';
 import { copyAttributes, setTimes } from './copyattrs.js';
+import { carryFlags, type Despite, flagsToCarry, refuseProtected } from './fileflags.js';
 import { isInIndex, moveToIndex, noteLowerNlink, noteNlink } from './links.js';
 import { Dir, type Node } from './node.js';
 import { handleOf, writeOrigin } from './origin.js';
+import { dropPrivilegesAt } from './privileges.js';
 import type { Stack } from './stack.js';
 
 const parentStat = new Stat();
@@ -33,11 +37,20 @@ interface Unborn {
   readonly temp: ByteString | null;
 }
 
+export interface CopyHow {
+  /** The caller truncates the file anyway: no data is copied. */
+  readonly empty?: boolean;
+  /** With `empty`: who truncates takes setuid and file capabilities away. */
+  readonly killPrivileges?: boolean;
+  /** Which protected files may be copied (default: none). */
+  readonly despite?: Despite;
+}
+
 /**
- * Makes sure that the node's file is in the upper. `empty`: the caller truncates it anyway, so no data is copied.
- * Throws ENOSPC and the like with nothing changed.
+ * Makes sure that the node's file is in the upper. Throws ENOSPC and the like with nothing changed, and EPERM for files
+ * that are immutable or append-only.
  */
-export function copyUp(stack: Stack, node: Node, empty = false): void | Promise<void> {
+export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Promise<void> {
   stack.writable();
   if (node instanceof Dir) return copyUpDir(stack, node);
   if (node.isUpper()) {
@@ -47,10 +60,11 @@ export function copyUp(stack: Stack, node: Node, empty = false): void | Promise<
   if (node.copying !== null) return node.copying;
   const stat = new Stat();
   ok(statx(node.fd(), node.leaf(), AT.SYMLINK_NOFOLLOW, stat.slots), node.describe());
-  if (node.type !== DT.REG || empty || stat.size === 0) {
+  refuseProtected(stat, node.describe(), how.despite);
+  if (node.type !== DT.REG || how.empty === true || stat.size === 0) {
     const unborn = node.type === DT.REG ? unbornFile(stack) : unbornSpecial(stack, node, stat);
-    if (empty) stat.size = 0;
-    return bear(stack, node, stat, unborn);
+    bear(stack, node, stat, unborn, how);
+    return;
   }
   node.copying = copyData(stack, node, stat).finally(() => {
     node.copying = null;
@@ -101,6 +115,7 @@ async function copyData(stack: Stack, node: Node, stat: Stat): Promise<void> {
     throw error;
   }
   const rc = await copyFileAsync(source, unborn.fd, stat.size, stack.behaviour.syncCopies);
+  const flags = flagsToCarry(source);
   close(source);
   if (rc < 0) {
     abandon(stack, unborn);
@@ -108,6 +123,7 @@ async function copyData(stack: Stack, node: Node, stat: Stat): Promise<void> {
   }
   crashPoint('copyup:data');
   bear(stack, node, stat, unborn);
+  carryFlags(node, flags);
 }
 
 /** Opens the data of a lower file so that reading leaves no trace. */
@@ -156,7 +172,7 @@ function abandon(stack: Stack, unborn: Unborn): void {
 }
 
 /** Gives the finished copy its attributes and its names. Not interrupted by anything. */
-function bear(stack: Stack, node: Node, stat: Stat, unborn: Unborn): void {
+function bear(stack: Stack, node: Node, stat: Stat, unborn: Unborn, how: CopyHow = {}): void {
   try {
     const upper = stack.writable();
     const { real, realName } = node;
@@ -166,6 +182,7 @@ function bear(stack: Stack, node: Node, stat: Stat, unborn: Unborn): void {
     const indexed = stat.nlink > 1 && node.links?.indexName != null;
     if (stat.nlink === 1 || indexed) writeOrigin(stack, dirfd, name, { layer: real.layer, handle });
     copyAttributes(stack, real, realName, stat, dirfd, name);
+    if (how.empty === true) truncated(dirfd, name, how);
     if (node.type === DT.CHR && node.parent !== null && (stat.mode & S.IFMT) === S.IFREG) {
       copyUpDir(stack, node.parent);
       upper.veil(node.parent.upper(), dirfd, name);
@@ -180,6 +197,12 @@ function bear(stack: Stack, node: Node, stat: Stat, unborn: Unborn): void {
   }
   if (unborn.fd >= 0) close(unborn.fd);
   stack.notify.attributes(node);
+}
+
+/** The copy without data is what the caller's truncation makes of the file, so that no crash can show half of it. */
+function truncated(dirfd: number, name: ByteString, how: CopyHow): void {
+  ok(utimensat(dirfd, name, 0, UTIME.OMIT, 0, UTIME.NOW), `times of ${name}`);
+  if (how.killPrivileges === true) dropPrivilegesAt(dirfd, name, name);
 }
 
 /** The file was deleted while it was copied: whoever has it open goes on with a copy without a name. */

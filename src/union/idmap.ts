@@ -196,16 +196,23 @@ class IdMapped<N extends object, H extends object> implements FileSystem<N, H> {
     return this.inner.fsync(handle, datasync);
   }
 
-  fallocate(handle: H, mode: number, offset: number, length: number): void | Promise<void> {
-    return this.inner.fallocate(handle, mode, offset, length);
+  fallocate(caller: Caller, handle: H, mode: number, offset: number, length: number): void | Promise<void> {
+    return this.inner.fallocate(caller, handle, mode, offset, length);
   }
 
   seek(handle: H, offset: number, whence: number): number {
     return this.inner.seek(handle, offset, whence);
   }
 
-  copyRange(source: H, from: number, target: H, to: number, length: number): number | Promise<number> {
-    return this.inner.copyRange(source, from, target, to, length);
+  copyRange(
+    caller: Caller,
+    source: H,
+    from: number,
+    target: H,
+    to: number,
+    length: number,
+  ): number | Promise<number> {
+    return this.inner.copyRange(caller, source, from, target, to, length);
   }
 
   opendir(node: N): H {

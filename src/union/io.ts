@@ -1,7 +1,8 @@
 // Open files. A handle reads where the node's data is now: a file that is copied up while somebody has it open for reading
 // shows him the new data, as kernel overlayfs has done since 4.19.
-import { crashPoint, E, ok, S, Stat, SysError } from '../base/index.js';
-import type { Opened } from '../fuse/index.js';
+import { crashPoint, E, ok, Stat, SysError } from '../base/index.js';
+import type { Caller, Opened } from '../fuse/index.js';
+import { openForReading } from '../layer/index.js';
 import {
   AT,
   close,
@@ -18,9 +19,9 @@ import {
   pwriteAsync,
   statx,
 } from '../sys/index.js';
-import { dropPrivileges } from './attr.js';
 import { copyUp } from './copyup.js';
-import type { Node } from './node.js';
+import { Dir, type Node } from './node.js';
+import { dropPrivileges, dropped } from './privileges.js';
 import type { Stack } from './stack.js';
 
 /** Writes up to this many bytes are made at once: a worker would cost more than the copy into the page cache. */
@@ -57,6 +58,7 @@ export class FileHandle {
 
 /** Opens the node's real file. */
 export function openReal(node: Node, flags: number): number {
+  if (node instanceof Dir) return openForReading(node.reals[0]!);
   const quiet = !node.isUpper() && node.real.layer.noatime ? O.NOATIME : 0;
   if (node.detached >= 0) return ok(openPath(`/proc/self/fd/${node.detached}`, flags), node.describe());
   const fd = openChild(node.real.fd(), node.realName, flags | quiet, 0);
@@ -75,7 +77,11 @@ export function open(
   const truncates = (flags & O.TRUNC) !== 0;
   const writes = (flags & O.ACCMODE) !== O.RDONLY || truncates;
   if (!writes) return opened(stack, node, flags);
-  const copying = copyUp(stack, node, truncates);
+  const copying = copyUp(stack, node, {
+    empty: truncates,
+    killPrivileges,
+    despite: (flags & O.APPEND) !== 0 && !truncates ? 'append' : 'nothing',
+  });
   const finish = () => {
     const result = opened(stack, node, flags);
     if (truncates && killPrivileges) dropPrivileges(node);
@@ -107,8 +113,7 @@ export function openedAs(stack: Stack, node: Node, flags: number, fd: number): O
 function losesPrivileges(flags: number, fd: number): boolean {
   if ((flags & O.ACCMODE) === O.RDONLY) return false;
   ok(statx(fd, '', AT.EMPTY_PATH, scratch.slots), 'fstat');
-  const { mode } = scratch;
-  return (mode & S.ISUID) !== 0 || (mode & (S.ISGID | 0o010)) === (S.ISGID | 0o010);
+  return dropped(scratch.mode) !== 0;
 }
 
 export function release(stack: Stack, handle: FileHandle): void {
@@ -180,7 +185,14 @@ export function fsync(stack: Stack, handle: FileHandle, datasync: boolean): void
   });
 }
 
-export function fallocate(handle: FileHandle, mode: number, offset: number, length: number): Promise<void> {
+export function fallocate(
+  caller: Caller,
+  handle: FileHandle,
+  mode: number,
+  offset: number,
+  length: number,
+): Promise<void> {
+  if (caller.uid !== 0) dropPrivileges(handle.node);
   return fallocateAsync(handle.fd(), mode, offset, length).then(rc => {
     ok(rc, handle.node.describe());
   });
@@ -191,12 +203,14 @@ export function seek(handle: FileHandle, offset: number, whence: number): number
 }
 
 export function copyRange(
+  caller: Caller,
   source: FileHandle,
   from: number,
   target: FileHandle,
   to: number,
   length: number,
 ): Promise<number> {
+  if (caller.uid !== 0) dropPrivileges(target.node);
   return copyFileRangeAsync(source.fd(), from, target.fd(), to, length).then(rc =>
     ok(rc, target.node.describe()),
   );

@@ -103,7 +103,7 @@ export function moveToIndex(
 }
 
 /** "U+n" is relative to the links of the upper file, "L+n" to those of the lower one (fs/overlayfs/inode.c). */
-function parseNlink(note: Buffer | null, upperNlink: number, lowerNlink: number): number {
+export function parseNlink(note: Buffer | null, upperNlink: number, lowerNlink: number): number {
   const match = /^([UL])([+-]\d+)$/.exec(note?.toString('latin1') ?? '');
   if (match === null) return upperNlink - 1;
   return Math.max(0, (match[1] === 'U' ? upperNlink : lowerNlink) + Number(match[2]));

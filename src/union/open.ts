@@ -13,6 +13,7 @@ import {
   type Upper,
 } from '../layer/index.js';
 import { AT, close, keepCapabilities, O, openPath, statx, umask } from '../sys/index.js';
+import { claimIndex, cleanIndex } from './indexcheck.js';
 import { type Behaviour, Stack } from './stack.js';
 import { MAX_LOWERS, OptionError, type UnionConfig } from './unionconfig.js';
 
@@ -146,7 +147,11 @@ function assemble(config: UnionConfig, upper: Upper | null, lowers: readonly Lay
   const handles = lowers.every(layer => encodeHandle(layer, layer.rootFd, '') !== null);
   const canOpen = handles && canOpenHandles(lowers);
   const namespace = upper?.namespace ?? (config.userxattr === 'on' ? 'user' : 'trusted');
-  const index = upper !== null && !readonly && wantsIndex(config, upper, canOpen);
+  const index =
+    upper !== null &&
+    !readonly &&
+    wantsIndex(config, upper, canOpen) &&
+    adoptIndex(config, upper, lowers[0]!);
   const behaviour: Behaviour = {
     readonly,
     writeRedirects: upper?.abilities.namespace != null && writesRedirects(config, namespace),
@@ -161,7 +166,6 @@ function assemble(config: UnionConfig, upper: Upper | null, lowers: readonly Lay
   };
   const top = upper?.layer ?? lowers[0]!;
   ok(statx(top.rootFd, '', AT.EMPTY_PATH, scratch.slots), top.path);
-  if (index) openIndex(upper);
   if (upper !== null && config.volatile && !readonly) markVolatile(upper);
   const stack = new Stack(config, upper, lowers, behaviour, scratch);
   stack.canOpenHandles = canOpen;
@@ -195,6 +199,24 @@ function wantsIndex(config: UnionConfig, upper: Upper, canOpen: boolean): boolea
     );
   }
   return possible;
+}
+
+/** Opens the index; false when it belongs to other layers, which only an explicit index=on makes an error. */
+function adoptIndex(config: UnionConfig, upper: Upper, lower: Layer): boolean {
+  const index = openIndex(upper);
+  if (claimIndex(upper, index, lower)) {
+    cleanIndex(upper, index);
+    return true;
+  }
+  if (config.index === 'on') {
+    throw new OptionError(
+      'index',
+      `the upperdir or its index was used with another topmost lower layer than ${toText(lower.path)}`,
+    );
+  }
+  upper.index = null;
+  index.close();
+  return false;
 }
 
 function writesRedirects(config: UnionConfig, namespace: Namespace): boolean {

@@ -167,7 +167,7 @@ const daemon: OptionRow[] = [
       c.spin = us;
     },
   ),
-  flag('debug', 'log every request (with -f)', c => {
+  flag('debug', 'log every request: to stderr with -f, else to the file LAMINA_LOG names', c => {
     c.debug = true;
   }),
   valued('fsname', 'TEXT', 'the source shown in /proc/mounts', value.path, (c, text) => {

@@ -7,6 +7,7 @@ import { AT, mkdirat, RENAME, renameat2, statx } from '../sys/index.js';
 import { copyAttributes } from './copyattrs.js';
 import { copyUp, copyUpDir, markImpure } from './copyup.js';
 import { makeVeiled } from './create.js';
+import { refuseProtected } from './fileflags.js';
 import { changeNlink, noteNlink } from './links.js';
 import { lookup, lookupExisting } from './lookup.js';
 import { complete } from './merge.js';
@@ -54,6 +55,7 @@ function renameWith(stack: Stack, from: Place, to: Place, flags: number): void |
   if (target !== null && (flags & RENAME.NOREPLACE) !== 0) throw new SysError(E.EEXIST, target.describe());
   if (target === null && exchange) throw new SysError(E.ENOENT, to.name);
   if (target === source) return;
+  if (target !== null && !target.isUpper()) refuseProtected(scratch, target.describe());
   checkKinds(source, to.parent, target, exchange);
   checkMovable(stack, source);
   if (exchange) checkMovable(stack, target!);

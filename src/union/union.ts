@@ -11,10 +11,10 @@ import type {
   Timeouts,
 } from '../fuse/index.js';
 import { unmarkVolatile } from '../layer/index.js';
-import { close, fstatfs, getFileFlags, O, readlinkat, setFileFlags, syncfsAsync } from '../sys/index.js';
+import { fstatfs, readlinkat, syncfsAsync } from '../sys/index.js';
 import { setattr } from './attr.js';
-import { copyUp } from './copyup.js';
 import { makeDirectory, makeFile, makeLink, makeNode, makeSymlink, makeUnnamed } from './create.js';
+import { getFlags, setFlags } from './fileflags.js';
 import { withIds } from './idmap.js';
 import * as io from './io.js';
 import { lookup, readStat } from './lookup.js';
@@ -168,16 +168,23 @@ export class Union implements FileSystem<Node, Handle> {
     return io.fsync(this.stack, file(handle), datasync);
   }
 
-  fallocate(handle: Handle, mode: number, offset: number, length: number): Promise<void> {
-    return io.fallocate(file(handle), mode, offset, length);
+  fallocate(caller: Caller, handle: Handle, mode: number, offset: number, length: number): Promise<void> {
+    return io.fallocate(caller, file(handle), mode, offset, length);
   }
 
   seek(handle: Handle, offset: number, whence: number): number {
     return io.seek(file(handle), offset, whence);
   }
 
-  copyRange(source: Handle, from: number, target: Handle, to: number, length: number): Promise<number> {
-    return io.copyRange(file(source), from, file(target), to, length);
+  copyRange(
+    caller: Caller,
+    source: Handle,
+    from: number,
+    target: Handle,
+    to: number,
+    length: number,
+  ): Promise<number> {
+    return io.copyRange(caller, file(source), from, file(target), to, length);
   }
 
   opendir(node: Node): Handle {
@@ -236,8 +243,9 @@ export class Union implements FileSystem<Node, Handle> {
     name: ByteString,
     value: Buffer,
     flags: number,
+    killSgid: boolean,
   ): void | Promise<void> {
-    return setXattr(this.stack, node, name, value, flags);
+    return setXattr(this.stack, node, name, value, flags, killSgid);
   }
 
   removexattr(_caller: Caller, node: Node, name: ByteString): void | Promise<void> {
@@ -245,21 +253,11 @@ export class Union implements FileSystem<Node, Handle> {
   }
 
   getFlags(node: Node): number {
-    const fd = io.openReal(node, O.RDONLY | O.NONBLOCK);
-    const flags = getFileFlags(fd);
-    close(fd);
-    return ok(flags, node.describe());
+    return getFlags(node);
   }
 
   setFlags(_caller: Caller, node: Node, flags: number): void | Promise<void> {
-    const set = () => {
-      const fd = io.openReal(node, O.RDONLY | O.NONBLOCK);
-      const rc = setFileFlags(fd, flags);
-      close(fd);
-      ok(rc, node.describe());
-    };
-    const copying = copyUp(this.stack, node);
-    return copying === undefined ? set() : copying.then(set);
+    return setFlags(this.stack, node, flags);
   }
 
   async destroy(): Promise<void> {

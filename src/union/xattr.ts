@@ -1,9 +1,10 @@
 // Extended attributes: those of the real file, without the private notes, and with one more escape for the notes of an
 // overlay that somebody mounts inside.
-import { type ByteString, E, ok, SysError } from '../base/index.js';
+import { type ByteString, E, ok, S, SysError } from '../base/index.js';
 import { readMarks } from '../layer/index.js';
-import { getxattr, listxattr, removexattr, setxattr, XATTR } from '../sys/index.js';
+import { fchmodat, getxattr, listxattr, removexattr, setxattr, XATTR } from '../sys/index.js';
 import { copyUp } from './copyup.js';
+import { readStat } from './lookup.js';
 import { Dir, type Node } from './node.js';
 import type { Stack } from './stack.js';
 
@@ -44,6 +45,7 @@ export function setXattr(
   name: ByteString,
   value: Buffer,
   flags: number,
+  killSgid: boolean,
 ): void | Promise<void> {
   stack.writable();
   const refused = refusal(stack, name);
@@ -54,6 +56,7 @@ export function setXattr(
   if (typeof known !== 'number' && (flags & XATTR.CREATE) !== 0) throw new SysError(E.EEXIST, name);
   const set = () => {
     ok(setxattr(node.fd(), node.leaf(), stored, value, flags), `xattr ${name} of ${node.describe()}`);
+    if (killSgid) dropSgid(stack, node);
     changed(stack, node, name);
   };
   const copying = copyUp(stack, node);
@@ -79,6 +82,14 @@ export function removeXattr(stack: Stack, node: Node, name: ByteString): void | 
   const copying = copyUp(stack, node);
   if (copying === undefined) return remove();
   return copying.then(remove);
+}
+
+/** Who sets an ACL from outside the owning group takes setgid away. */
+function dropSgid(stack: Stack, node: Node): void {
+  readStat(stack, node, stack.scratch);
+  const mode = stack.scratch.mode & 0o7777;
+  if ((mode & S.ISGID) !== 0)
+    ok(fchmodat(node.fd(), node.leaf(), mode & ~S.ISGID), `mode of ${node.describe()}`);
 }
 
 /** A default ACL decides what new entries of the directory look like. */

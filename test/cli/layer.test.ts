@@ -22,7 +22,7 @@ t.test('diff', async t => {
   const p = changed(t);
   const lowers = ['--lower', 'top', '-l', 'bottom'];
   const list = lamina(['layer', 'diff', 'upper', ...lowers], { cwd: p.base });
-  t.same(list, { status: 0, stdout: 'C /both\nD /low\nA /new\n', stderr: '' });
+  t.same(list, { status: 0, stdout: 'D /low\nC /both\nA /new\n', stderr: '' });
   const json = lamina(['layer', 'diff', p.upper, ...lowers, '--json'], { cwd: p.base }).stdout;
   t.match(
     json
@@ -30,8 +30,8 @@ t.test('diff', async t => {
       .split('\n')
       .map(line => JSON.parse(line)),
     [
+      { kind: 'D', path: 'low', type: null },
       { kind: 'C', path: 'both', type: 'file', size: 7 },
-      { kind: 'D', path: 'low' },
       { kind: 'A', path: 'new', size: 3 },
     ],
   );

@@ -48,6 +48,17 @@ t.test('options as a string, twice in one process', async t => {
   await Promise.all([one.closed, two.closed]);
 });
 
+t.test('the same upper again, in one process', async t => {
+  const p = place(t);
+  for (const text of ['one', 'two']) {
+    const mounted = await mount(p.options, p.mnt);
+    await writeFile(join(p.mnt, text), text);
+    await mounted.unmount();
+    await mounted.closed;
+  }
+  t.same(readdirSync(p.upper).sort(), ['one', 'two']);
+});
+
 t.test('in use', async t => {
   const p = place(t);
   const mounted = await mount(p.options, p.mnt);

@@ -127,9 +127,20 @@ t.test('notes go to stderr, and the mount is made', async t => {
 t.test('flags of the mount', async t => {
   const place = new Place();
   t.teardown(() => place.remove());
-  t.equal(lamina(['-o', `${place.options},nosuid,nodev,noexec,noatime,subtype=own`, place.mnt]).status, 0);
+  t.equal(
+    lamina(['-o', `${place.options},nosuid,nodev,noexec,noatime,nosymfollow,subtype=own`, place.mnt]).status,
+    0,
+  );
   t.match(place.mounted()?.[2], 'fuse.own');
-  for (const flag of ['nosuid', 'nodev', 'noexec', 'noatime', 'allow_other', 'default_permissions']) {
+  for (const flag of [
+    'nosuid',
+    'nodev',
+    'noexec',
+    'noatime',
+    'nosymfollow',
+    'allow_other',
+    'default_permissions',
+  ]) {
     t.ok(place.mounted()?.[3]?.split(',').includes(flag), flag);
   }
 });

@@ -131,11 +131,6 @@ const rows: readonly Row[] = [
     name: 'user marks are user data without userxattr',
     lowers: [{ f: file('', { xattrs: { 'user.overlay.origin': 'x' } }) }],
     steps: [gives('user.overlay.origin', 'listxattr', 'f')],
-    differs: {
-      why: 'fuse-overlayfs and the unprivileged overlay write these marks; we hide what we read as marks',
-      outcomes: [''],
-      tree: true,
-    },
   },
   {
     name: 'under userxattr the user marks are hidden and escaped',

@@ -30,7 +30,7 @@ interface Rehearsal {
 
 /** Runs the scenarios of one group, each dying at each of its steps. */
 export async function crashAtEveryStep(t: Test, group: string): Promise<void> {
-  const s = scratch(t, 'crash');
+  const s = scratch(t, 'crash', { in: 'memory' });
   const lowers = [s.mkdir('l1'), s.mkdir('l2')];
   sh(`${LAYERS}; find l1 l2 -exec touch -h -d @1600000000 {} +`, { cwd: s.dir });
   const before = fingerprint(...lowers);

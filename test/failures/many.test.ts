@@ -10,7 +10,7 @@ const descriptors = (pid: number): number => readdirSync(`/proc/${pid}/fd`).leng
 const sh20k = 'for d in {1..200}; do mkdir -p $d; (cd $d; for f in {1..100}; do echo $f >$f; done); done';
 
 void t.test('twenty thousand opens and mkdirs with 1024 descriptors', async t => {
-  const stage = setStage(t, laminafs, { layers: `cd l1; ${sh20k}` });
+  const stage = setStage(t, laminafs, { layers: `cd l1; ${sh20k}`, in: 'memory' });
   const { daemon } = stage.mount({ through: ['prlimit', '--nofile=1024'] });
   const idle = descriptors(daemon!);
   stage.in(`find . -type f -exec cat {} + >/dev/null; mkdir new; cd new; ${sh20k}`);
@@ -31,7 +31,8 @@ print(sum(m[0] for m in maps) > 0)`),
 });
 
 void t.test('more open files than the daemon may have is an error, not the end', async t => {
-  const stage = setStage(t, laminafs, { layers: `cd l1; ${sh20k}` });
+  const layers = 'cd l1; mkdir {1..7}; touch {1..7}/{1..100}; echo 7 >7/7';
+  const stage = setStage(t, laminafs, { layers, in: 'memory' });
   stage.mount({ through: ['prlimit', '--nofile=128'] });
   const outcome = stage.python(`
 files, told = [], 'ok'
@@ -47,7 +48,7 @@ const flat =
   'mkdir l1/d l2/d; seq 1 60000 | (cd l1/d; xargs touch); seq 50001 100000 | (cd l2/d; xargs touch)';
 
 void t.test('a directory of 100 000 entries', async t => {
-  const stage = setStage(t, laminafs, { layers: flat, count: 2 });
+  const stage = setStage(t, laminafs, { layers: flat, count: 2, in: 'memory' });
   const view = stage.mount();
   t.equal(
     stage.in('find d | wc -l; ls d | sort -u | wc -l; du --inodes -s d | cut -f1'),
@@ -62,7 +63,7 @@ void t.test('a directory of 100 000 entries', async t => {
 
 void t.test('500 layers with paths of 200 bytes, and every awkward character', async t => {
   const odd = 'a:b,c\\d e"f\'g=h';
-  const stage = setStage(t, laminafs, { layers: 'true' });
+  const stage = setStage(t, laminafs, { layers: 'true', in: 'memory' });
   const lowers = Array.from({ length: 500 }, (_, i) => {
     const layer = stage.scratch.mkdir(`${odd}${'x'.repeat(180)}`.slice(0, 195), `${i}`);
     stage.scratch.write(`${layer.slice(stage.scratch.dir.length + 1)}/all`, `${i}\n`);

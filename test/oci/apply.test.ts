@@ -81,6 +81,13 @@ const ROWS: Row[] = [
     layer: ['d directory y', 'd/sub directory', 'd/sub/new file'],
   },
   {
+    name: 'a whiteout in an opaque directory says nothing more (the kernel would list it)',
+    before: ':',
+    tar: [directory('d'), member({ name: 'd/.wh..wh..opq' }), member({ name: 'd/.wh.f' })],
+    flat: ['d directory'],
+    layer: ['d directory y'],
+  },
+  {
     name: 'a device 0/0 is a whiteout',
     before: 'touch f',
     tar: [member({ name: 'f', flag: TYPE.char })],

@@ -20,9 +20,13 @@ export interface Scratch {
   defer(task: () => void): void;
 }
 
-/** A new scratch directory below `base`, removed in the teardown of `t`. */
-export function scratch(t: Test, name: string, base = '/tmp'): Scratch {
-  const dir = mkdtempSync(join(base, `lamina-${name}-`));
+/** A new scratch directory in /tmp, or on a tmpfs of its own (`in: 'memory'`), removed in the teardown of `t`. */
+export function scratch(
+  t: Test,
+  name: string,
+  { in: where = 'disk' }: { in?: 'disk' | 'memory' } = {},
+): Scratch {
+  const dir = mkdtempSync(`/tmp/lamina-${name}-`);
   const tasks: (() => void)[] = [];
   const finish = (): void => {
     process.off('exit', finish);
@@ -39,6 +43,10 @@ export function scratch(t: Test, name: string, base = '/tmp'): Scratch {
   };
   process.on('exit', finish);
   t.teardown(finish);
+  if (where === 'memory') {
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', dir], { encoding: 'utf8' });
+    if (mounted.status !== 0) throw new Error(`no tmpfs on ${dir}: ${mounted.stderr}`);
+  }
   const path = (...parts: string[]): string => join(dir, ...parts);
   return {
     dir,

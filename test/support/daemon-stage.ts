@@ -33,8 +33,8 @@ export interface StageOptions {
   layers: string;
   /** Number of lower layers; 1 unless told. */
   count?: number;
-  /** Directory for the scratch directory. */
-  base?: string;
+  /** Where the scratch directory is; on disk unless told. */
+  in?: 'disk' | 'memory';
   /** Directory, below the scratch directory, that holds upper and work; made by `layers` if it is a mount. */
   upperIn?: string;
   /** False where kernel overlayfs cannot mount this upper, or would show it otherwise. */
@@ -54,7 +54,7 @@ def attempt(call, *args):
 `;
 
 export function setStage(t: Test, kind: Kind, options: StageOptions): Stage {
-  const s = scratch(t, 'stage', options.base);
+  const s = scratch(t, 'stage', { in: options.in ?? 'disk' });
   const lowers = Array.from({ length: options.count ?? 1 }, (_, i) => s.mkdir(`l${i + 1}`));
   const variables = { L: lowers[0]!, S: s.dir, M: s.mkdir('mnt') };
   sh(options.layers, { cwd: s.dir, env: variables });

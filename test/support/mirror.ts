@@ -261,7 +261,7 @@ export class Mirror implements FileSystem<MirrorNode, MirrorHandle> {
     ok(await native.fsyncAsync(handle.fd, datasync), 'fsync');
   }
 
-  fallocate(handle: MirrorHandle, mode: number, offset: number, length: number): void {
+  fallocate(_caller: Caller, handle: MirrorHandle, mode: number, offset: number, length: number): void {
     ok(native.fallocate(handle.fd, mode, offset, length), 'fallocate');
   }
 
@@ -270,6 +270,7 @@ export class Mirror implements FileSystem<MirrorNode, MirrorHandle> {
   }
 
   copyRange(
+    _caller: Caller,
     source: MirrorHandle,
     from: number,
     target: MirrorHandle,

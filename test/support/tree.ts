@@ -2,8 +2,8 @@
 // are not compared (each union has its own scheme), but who shares one is, and each must be the same in readdir and
 // stat. Times are compared when they are older than the test: what an operation moved shows as "recent".
 import { createHash } from 'node:crypto';
-import { modeToType, ok, S, Stat, SysError } from '../../src/base/index.js';
-import { AT, getxattr, listxattr, native, O, readDirents } from '../../src/sys/index.js';
+import { E, modeToType, ok, S, Stat, SysError } from '../../src/base/index.js';
+import { AT, getxattr, listxattr, native, O, readDirents, SEEK } from '../../src/sys/index.js';
 import { typeName } from './ops-names.js';
 
 /** How a tree is looked at; paths are relative to its root, which is ''. Answers may be promises (subject-memory.ts). */
@@ -11,7 +11,7 @@ export interface View {
   list(path: string): Awaitable<Listed[]>;
   stat(path: string, out: Stat): Awaitable<void>;
   readlink(path: string): Awaitable<string>;
-  /** Content of a regular file of `size` bytes. */
+  /** Content of a regular file of `size` bytes (of a large one, what is not zero in it). */
   read(path: string, size: number): Awaitable<Buffer>;
   /** Names with values. */
   xattrs(path: string): Awaitable<(readonly [string, string])[]>;
@@ -144,11 +144,11 @@ export class SystemView implements View {
 
   read(path: string, size: number): Buffer {
     const fd = ok(native.openat2(this.root, path, O.RDONLY | O.NOFOLLOW | O.CLOEXEC, 0, 0), `open ${path}`);
-    // One byte more than there should be: a file that is longer than its size must not pass.
-    const buffer = Buffer.alloc(size + 1);
-    const got = native.pread(fd, buffer, 0, size + 1, 0);
-    native.close(fd);
-    return buffer.subarray(0, ok(got, `read ${path}`));
+    try {
+      return size > largeFile ? readBlocks(fd, path) : readWhole(fd, path, size);
+    } finally {
+      native.close(fd);
+    }
   }
 
   xattrs(path: string): (readonly [string, string])[] {
@@ -160,6 +160,32 @@ export class SystemView implements View {
     });
   }
 }
+
+function readWhole(fd: number, path: string, size: number): Buffer {
+  // One byte more than there should be: a file that is longer than its size must not pass.
+  const buffer = Buffer.alloc(size + 1);
+  return buffer.subarray(0, ok(native.pread(fd, buffer, 0, size + 1, 0), `read ${path}`));
+}
+
+/** Files above this size (bytes) are read by what is not zero in them. */
+const largeFile = 1 << 20;
+const blockSize = 4096;
+
+/** The blocks of a large sparse file that hold anything but zeroes, each after its offset. */
+function readBlocks(fd: number, path: string): Buffer {
+  const parts: Buffer[] = [];
+  let at = native.lseek(fd, 0, SEEK.DATA);
+  while (at >= 0) {
+    const block = Buffer.alloc(blockSize);
+    const got = ok(native.pread(fd, block, 0, blockSize, at), `read ${path}`);
+    if (!block.equals(zeroBlock)) parts.push(Buffer.from(`${at}:`), block.subarray(0, got));
+    at = native.lseek(fd, at + blockSize, SEEK.DATA);
+  }
+  if (at !== -E.ENXIO) ok(at, `seek ${path}`);
+  return Buffer.concat(parts);
+}
+
+const zeroBlock = Buffer.alloc(blockSize);
 
 /** The first differences between two lists of lines, one per line; '' when there are none. */
 export function differences(expected: readonly string[], found: readonly string[], limit = 6): string {
