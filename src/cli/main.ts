@@ -41,6 +41,12 @@ async function run(): Promise<void> {
   await program.parseAsync(call === null ? words : [call.command, ...call.words], { from: 'user' });
 }
 
+// `lamina layer diff ... | head`: the reader has seen enough.
+process.stdout.on('error', error => {
+  warn(describe(error));
+  process.exit(1);
+});
+
 run().catch(error => {
   warn(describe(error));
   process.exitCode = 1;

@@ -7,7 +7,7 @@ import type { MountRequest } from './request.js';
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /**
- * Mounts, calls `ready` with notes for the user, and returns when the mount is gone. `log` takes what there is to say
+ * Mounts, calls `ready` with notes for the user, and returns when the mount is gone; at once if `ready` throws. `log` takes what there is to say
  * after that, a line at a time.
  */
 export async function serve(
@@ -19,7 +19,13 @@ export async function serve(
   const mountpoint = absolutePath(request.mountpoint, request.cwd);
   const mounted = await mountUnion(configOf(request), mountpoint, { trace: log, defect });
   for (const signal of SIGNALS) process.on(signal, () => void stop(mounted, log));
-  ready(mounted.notes);
+  try {
+    ready(mounted.notes);
+  } catch (error) {
+    // Whoever asked for the mount has gone, and would not know of it.
+    await mounted.unmount();
+    throw error;
+  }
   await mounted.closed;
 }
 

@@ -161,8 +161,8 @@ export interface FileSystem<N extends object = object, H extends object = object
   syncfs(node: N): void | Promise<void>;
   /** The value, or -errno (ENODATA is common, so it is not thrown). */
   getxattr(node: N, name: ByteString): Buffer | number;
-  /** Names, each ended by NUL, or -errno. */
-  listxattr(node: N): Buffer | number;
+  /** Names, each ended by NUL, or -errno. Only the privileged see trusted.*: the kernel leaves that to us. */
+  listxattr(caller: Caller, node: N): Buffer | number;
   /** `flags`: XATTR_CREATE, XATTR_REPLACE. `killSgid`: an ACL from somebody outside the owning group. */
   setxattr(
     caller: Caller,

@@ -159,7 +159,7 @@ export const rows = {
   getxattr: (tree: Tree, path: string, name: string) => [
     found(tree.fs.getxattr(tree.walk(path), bytesOf(name))),
   ],
-  listxattr: (tree: Tree, path: string) => [found(tree.fs.listxattr(tree.walk(path)))],
+  listxattr: (tree: Tree, path: string) => [found(tree.fs.listxattr(tree.caller, tree.walk(path)))],
   async removexattr(tree: Tree, path: string, name: string) {
     await tree.fs.removexattr(tree.caller, tree.walk(path), bytesOf(name));
   },

@@ -77,7 +77,7 @@ export function getxattr(c: Context, r: Request): Answer {
 }
 
 export function listxattr(c: Context, r: Request): Answer {
-  return xattr(c, r, c.fs.listxattr(c.node(r.nodeid)));
+  return xattr(c, r, c.fs.listxattr(c.who(r), c.node(r.nodeid)));
 }
 
 /** A caller that gives no room asks for the size only. */

@@ -1,19 +1,7 @@
 // Changing attributes. Everything but nothing copies the file up; a change of size needs its data too.
 import { ok, S, Stat } from '../base/index.js';
 import type { AttrChange, Caller, FileTime } from '../fuse/index.js';
-import {
-  AT,
-  close,
-  fchmodat,
-  fchownat,
-  ftruncate,
-  getxattr,
-  O,
-  removexattr,
-  statx,
-  UTIME,
-  utimensat,
-} from '../sys/index.js';
+import { close, fchmodat, fchownat, ftruncate, O, UTIME, utimensat } from '../sys/index.js';
 import { copyUp } from './copyup.js';
 import { openReal } from './io.js';
 import { readStat } from './lookup.js';
@@ -22,7 +10,6 @@ import { keepsOwners, writeOwner } from './owner.js';
 import { dropPrivileges } from './privileges.js';
 import type { Stack } from './stack.js';
 
-const CAPABILITY = 'security.capability';
 const before = new Stat();
 
 export function setattr(

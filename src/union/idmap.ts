@@ -259,8 +259,8 @@ class IdMapped<N extends object, H extends object> implements FileSystem<N, H> {
     );
   }
 
-  listxattr(node: N): Buffer | number {
-    return this.inner.listxattr(node);
+  listxattr(caller: Caller, node: N): Buffer | number {
+    return this.inner.listxattr(caller, node);
   }
 
   setxattr(

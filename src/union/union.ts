@@ -233,8 +233,8 @@ export class Union implements FileSystem<Node, Handle> {
     return getXattr(this.stack, node, name);
   }
 
-  listxattr(node: Node): Buffer | number {
-    return listXattrs(this.stack, node, true);
+  listxattr(caller: Caller, node: Node): Buffer | number {
+    return listXattrs(this.stack, node, caller.uid === 0);
   }
 
   setxattr(

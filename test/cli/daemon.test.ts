@@ -1,7 +1,16 @@
 // The process behind a mount: what it holds of its caller (nothing), and how it ends.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  watch,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { daemonOf, lamina, MAIN, Place, run, servedNoMore } from './run.js';
@@ -123,5 +132,28 @@ t.test('a daemon that dies early is reported with its status', async t => {
     stderr,
     new RegExp(`the daemon for ${place.mnt} ended before the mount was live: killed by SIGKILL`),
   );
+  t.equal(place.mounted(), null);
+});
+
+t.test('a caller that is killed before the mount is live gets none', async t => {
+  const place = new Place();
+  t.teardown(() => place.remove());
+  const hook = join(place.base, 'wait.cjs');
+  const orphan = `
+    const parent = process.ppid;
+    require('node:fs').writeFileSync(${JSON.stringify(join(place.base, 'started'))}, '');
+    const tick = new Int32Array(new SharedArrayBuffer(4));
+    while (process.ppid === parent) Atomics.wait(tick, 0, 0, 10);`;
+  writeFileSync(hook, `if (process.argv[1]?.endsWith('daemon.js')) {${orphan}\n}\n`);
+  const log = join(place.base, 'log');
+  const env = { ...process.env, NODE_OPTIONS: `--require=${hook}`, LAMINA_LOG: log };
+  const events = watch(place.base);
+  const child = spawn(process.execPath, [MAIN, '-o', place.options, place.mnt], { env });
+  while (!existsSync(join(place.base, 'started'))) await once(events, 'change');
+  child.kill('SIGKILL');
+  while (!existsSync(log)) await once(events, 'change');
+  events.close();
+  t.match(readFileSync(log, 'utf8'), /EPIPE/);
+  t.ok(servedNoMore(place.mnt));
   t.equal(place.mounted(), null);
 });

@@ -2,7 +2,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { lamina, Place, run } from './run.js';
+import { lamina, MAIN, Place, run } from './run.js';
 
 t.test('what cannot be mounted', async t => {
   const place = new Place();
@@ -125,4 +125,15 @@ t.test('doctor', async t => {
     stderr: /^lamina: cannot try anything in \/no\/such\/place: ENOENT/,
   });
   t.match(lamina(['doctor', '/proc']), { status: 1, stderr: /^lamina: cannot try anything in \/proc/ });
+});
+
+t.test('a reader who has seen enough', async t => {
+  const { status, stderr } = run('/bin/bash', [
+    '-c',
+    'set -o pipefail; "$0" "$1" doctor | true',
+    process.execPath,
+    MAIN,
+  ]);
+  t.equal(status, 1);
+  t.match(stderr, /^lamina: write EPIPE\n$/);
 });

@@ -157,3 +157,20 @@ t.test('over a lower itself', async t => {
   t.ok(servedNoMore(place.bottom));
   t.same(readdirSync(place.bottom).sort(), ['both', 'low'], 'the lower is as it was');
 });
+
+t.test('transports and passthrough', async t => {
+  const place = new Place();
+  t.teardown(() => place.remove());
+  const refused = lamina(['-o', `${place.options},transport=fuse-native,passthrough=on`, place.mnt]);
+  t.match(refused, { status: 1, stderr: /^lamina: passthrough: it is not granted/ });
+  t.equal(place.mounted(), null, 'and not mounted');
+  t.ok(servedNoMore(place.mnt));
+  t.same(lamina(['-o', `${place.options},transport=fuse-native`, place.mnt]), {
+    status: 0,
+    stdout: '',
+    stderr: '',
+  });
+  t.equal(place.read('low'), 'low', 'through libfuse 2');
+  t.equal(lamina(['umount', place.mnt]).status, 0);
+  t.ok(servedNoMore(place.mnt));
+});

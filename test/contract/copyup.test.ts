@@ -7,7 +7,13 @@ import { does, fails, gives, type Row } from '../support/oracle-row.js';
 import { candidates } from '../support/oracle-subjects.js';
 
 /** A file with everything on it that copy-up must keep. */
-const rich = file('content', { mode: 0o640, uid: 3, gid: 4, mtime: 1_111_111_111, xattrs: { 'user.a': '1', 'trusted.b': '2' } });
+const rich = file('content', {
+  mode: 0o640,
+  uid: 3,
+  gid: 4,
+  mtime: 1_111_111_111,
+  xattrs: { 'user.a': '1', 'trusted.b': '2' },
+});
 
 const rows: readonly Row[] = [
   {
@@ -23,7 +29,11 @@ const rows: readonly Row[] = [
   {
     name: 'reading copies nothing up and changes no time',
     lowers: [{ f: rich, 'd/x': '' }],
-    steps: [gives('content', 'cat', 'f'), gives('x:8', 'readdir', 'd'), gives('1111111110.0 1111111111.123456789', 'times', 'f', 1)],
+    steps: [
+      gives('content', 'cat', 'f'),
+      gives('x:8', 'readdir', 'd'),
+      gives('1111111110.0 1111111111.123456789', 'times', 'f', 1),
+    ],
   },
   {
     name: 'chmod, chown and utimes keep the data',
@@ -40,11 +50,21 @@ const rows: readonly Row[] = [
   {
     name: 'O_TRUNC copies no data',
     lowers: [{ f: rich }],
-    steps: [does('open', 'p', 'f', O.WRONLY | O.TRUNC), gives('reg 640 3:4 1 0', 'lstat', 'f'), gives('trusted.b user.a', 'listxattr', 'f')],
+    steps: [
+      does('open', 'p', 'f', O.WRONLY | O.TRUNC),
+      gives('reg 640 3:4 1 0', 'lstat', 'f'),
+      gives('trusted.b user.a', 'listxattr', 'f'),
+    ],
   },
   {
     name: 'the parents of a copied-up file keep their times',
-    lowers: [{ a: dir({ mtime: 1_010_000_000 }), 'a/b': dir({ mtime: 1_020_000_000, mode: 0o711, uid: 9 }), 'a/b/f': 'x' }],
+    lowers: [
+      {
+        a: dir({ mtime: 1_010_000_000 }),
+        'a/b': dir({ mtime: 1_020_000_000, mode: 0o711, uid: 9 }),
+        'a/b/f': 'x',
+      },
+    ],
     steps: [
       does('append', 'a/b/f', '+'),
       gives('1010000000.123456789', 'times', 'a'),
@@ -55,7 +75,12 @@ const rows: readonly Row[] = [
   {
     name: 'a reader that was there before sees what is written after',
     lowers: [{ f: 'old' }],
-    steps: [does('open', 'p', 'f', O.RDONLY), gives('old', 'read', 'p', 0, 9), does('put', 'f', 'newer'), gives('newer', 'read', 'p', 0, 9)],
+    steps: [
+      does('open', 'p', 'f', O.RDONLY),
+      gives('old', 'read', 'p', 0, 9),
+      does('put', 'f', 'newer'),
+      gives('newer', 'read', 'p', 0, 9),
+    ],
   },
   {
     name: 'a reader that was there before sees what is appended and cut',
@@ -85,12 +110,21 @@ const rows: readonly Row[] = [
   {
     name: 'a symlink is copied up by chown',
     lowers: [{ l: symlink('target', { uid: 1 }) }],
-    steps: [does('chown', 'l', 7, 8), gives('lnk 777 7:8 1 6', 'lstat', 'l'), gives('target', 'readlink', 'l')],
+    steps: [
+      does('chown', 'l', 7, 8),
+      gives('lnk 777 7:8 1 6', 'lstat', 'l'),
+      gives('target', 'readlink', 'l'),
+    ],
   },
   {
     name: 'a fifo is copied up by chmod, and opened without',
     lowers: [{ p: fifo({ mode: 0o600 }) }],
-    steps: [does('open', 'p', 'p', O.RDONLY), does('close', 'p'), does('chmod', 'p', 0o644), gives('fifo 644 0:0 1 0', 'lstat', 'p')],
+    steps: [
+      does('open', 'p', 'p', O.RDONLY),
+      does('close', 'p'),
+      does('chmod', 'p', 0o644),
+      gives('fifo 644 0:0 1 0', 'lstat', 'p'),
+    ],
   },
   {
     name: 'a directory is copied up by chmod and keeps its lower content',

@@ -79,7 +79,11 @@ const sizes: readonly Row[] = [
   {
     name: 'fallocate through a descriptor that only reads',
     lowers: [{ f: 'abc' }],
-    steps: [does('open', 'p', 'f', O.RDONLY), fails('EBADF', 'fallocate', 'p', 0, 0, 10), fails('EINVAL', 'ftruncate', 'p', 0)],
+    steps: [
+      does('open', 'p', 'f', O.RDONLY),
+      fails('EBADF', 'fallocate', 'p', 0, 0, 10),
+      fails('EINVAL', 'ftruncate', 'p', 0),
+    ],
     needs: ['vfs'],
   },
   {
@@ -143,7 +147,12 @@ const nameless: readonly Row[] = [
   {
     name: 'a lower file that is unlinked while open is still read',
     lowers: [{ f: 'old' }],
-    steps: [does('open', 'p', 'f', O.RDONLY), does('unlink', 'f'), gives('old', 'read', 'p', 0, 9), fails('ENOENT', 'lstat', 'f')],
+    steps: [
+      does('open', 'p', 'f', O.RDONLY),
+      does('unlink', 'f'),
+      gives('old', 'read', 'p', 0, 9),
+      fails('ENOENT', 'lstat', 'f'),
+    ],
     tree: [],
   },
   {
@@ -164,7 +173,12 @@ const nameless: readonly Row[] = [
   {
     name: 'a new file under the name of an unlinked open one',
     lowers: [{ f: 'old' }],
-    steps: [does('open', 'p', 'f', O.RDWR), does('unlink', 'f'), does('create', 'f', 'new'), gives('old', 'read', 'p', 0, 9)],
+    steps: [
+      does('open', 'p', 'f', O.RDWR),
+      does('unlink', 'f'),
+      does('create', 'f', 'new'),
+      gives('old', 'read', 'p', 0, 9),
+    ],
     tree: ['f="new"'],
   },
   {

@@ -27,7 +27,10 @@ const rows = [
   },
   {
     name: 'the mode of the top directory counts, not that of the one below',
-    lowers: [{ d: dir({ mode: 0o755 }), 'd/a': 'x' }, { d: dir({ mode: 0o700 }), 'd/b': 'y' }],
+    lowers: [
+      { d: dir({ mode: 0o755 }), 'd/a': 'x' },
+      { d: dir({ mode: 0o700 }), 'd/b': 'y' },
+    ],
     steps: [user(gives('a:8 b:8', 'readdir', 'd')), user(gives('y', 'cat', 'd/b'))],
   },
   {
@@ -107,8 +110,19 @@ const rows = [
   },
   {
     name: 'a write by somebody else takes setuid and a capability',
-    lowers: [{ f: file('x', { mode: 0o4777, xattrs: { 'security.capability': `\x01\0\0\x02\0\x20${'\0'.repeat(14)}` } }) }],
-    steps: [user(does('append', 'f', '+')), gives('reg 777 0:0 1 2', 'lstat', 'f'), gives('', 'listxattr', 'f')],
+    lowers: [
+      {
+        f: file('x', {
+          mode: 0o4777,
+          xattrs: { 'security.capability': `\x01\0\0\x02\0\x20${'\0'.repeat(14)}` },
+        }),
+      },
+    ],
+    steps: [
+      user(does('append', 'f', '+')),
+      gives('reg 777 0:0 1 2', 'lstat', 'f'),
+      gives('', 'listxattr', 'f'),
+    ],
   },
   {
     name: 'truncation by somebody else takes setuid',

@@ -102,8 +102,16 @@ export async function live(
   return { fs, dir, mnt, ended, sh: command => shell(command, mnt) };
 }
 
-/** What a shell command prints; fails with what it complained. */
+/** What a shell command prints in `cwd`; fails with what it complained. */
 export async function shell(command: string, cwd: string): Promise<string> {
-  const { stdout } = await promisify(execFile)('sh', ['-ec', command], { cwd, encoding: 'latin1' });
+  const { stdout } = await promisify(execFile)('sh', inside(cwd, command), {
+    encoding: 'latin1',
+    timeout: 30_000,
+  });
   return stdout;
+}
+
+/** Arguments of sh: the shell changes the directory, because spawn() would wait for it on this thread. */
+export function inside(cwd: string, command: string): string[] {
+  return ['-ec', `cd "$0"\n${command}`, cwd];
 }

@@ -9,7 +9,7 @@ import { mountFuse, unmount } from '../../src/fuse/index.js';
 import { listMounts } from '../../src/sys/index.js';
 import { Mirror } from '../support/mirror.js';
 import type { MirrorHandle, MirrorNode } from '../support/mirror-node.js';
-import { fails, type Live, live } from './fixture.js';
+import { fails, inside, type Live, live } from './fixture.js';
 
 const MMAP = `
 import mmap, os
@@ -215,8 +215,8 @@ t.test('mount options arrive', async t => {
 t.test('the ways to end', async t => {
   await t.test('a busy mount, then one that is free', async t => {
     const { mnt, ended, fs } = await live(t);
-    const holder = spawn('sleep', ['100'], { cwd: mnt });
-    await once(holder, 'spawn');
+    const holder = spawn('sh', inside(mnt, 'echo here; exec sleep 100'));
+    await once(holder.stdout, 'data');
     await fails(t, unmount(mnt), E.EBUSY);
     const patient = unmount(mnt);
     holder.kill();
@@ -227,11 +227,7 @@ t.test('the ways to end', async t => {
   });
   await t.test('lazily, with an open file that lives on', async t => {
     const { mnt, dir, ended, fs } = await live(t);
-    const reader = spawn(
-      'sh',
-      ['-c', 'exec 3<> f; echo opened; read line; echo after >&3; cat f 2>/dev/null'],
-      { cwd: mnt },
-    );
+    const reader = spawn('sh', inside(mnt, 'exec 3<> f; echo opened; read line; echo after >&3'));
     await once(reader.stdout, 'data');
     await unmount(mnt, { lazy: true });
     reader.stdin.end('go\n');

@@ -351,7 +351,7 @@ export class Mirror implements FileSystem<MirrorNode, MirrorHandle> {
     return getxattr(this.rootFd, node.path, name);
   }
 
-  listxattr(node: MirrorNode): Buffer | number {
+  listxattr(_caller: Caller, node: MirrorNode): Buffer | number {
     const names = listxattr(this.rootFd, node.path);
     return typeof names === 'number' ? names : Buffer.from(names.map(name => `${name}\0`).join(''), 'latin1');
   }

@@ -134,7 +134,8 @@ class Run {
       const found = await this.perform().catch((error: unknown) => String(error));
       // A daemon that died is why an operation failed, so its last words belong to the finding.
       const end = await this.unmount();
-      if (found !== null || end !== null) return this.finding([found, end].filter(part => part !== null).join('\n'));
+      if (found !== null || end !== null)
+        return this.finding([found, end].filter(part => part !== null).join('\n'));
       const changed = differences(before, this.places.fingerprints());
       return changed === '' ? null : this.finding(`a lower layer has changed:\n${changed}`);
     } finally {
@@ -155,7 +156,8 @@ class Run {
     for (let i = 0; i < length; i++) {
       const step = typeof ops === 'number' ? this.nextStep(i === length >> 1) : ops[i]!;
       this.done.push(step);
-      const found = step === null ? await this.exchange() : await this.step(step, (i + 1) % compareEvery === 0);
+      const found =
+        step === null ? await this.exchange() : await this.step(step, (i + 1) % compareEvery === 0);
       if (found !== null) return found;
     }
     return this.exchange();

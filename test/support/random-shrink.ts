@@ -30,10 +30,19 @@ export async function shrink(
   };
   // What failed changed nothing, and what only looked changes little: all of it at once, if that still fails.
   const last = made.length - 1;
-  await attempt({ ...sequence, ops: made.filter((_, i) => i === last || !/^E[A-Z]+$/.test(failed.outcomes[i]!)) });
-  await attempt({ ...sequence, ops: best.steps.filter((step, i) => i === best.steps.length - 1 || !looks(step)) });
+  await attempt({
+    ...sequence,
+    ops: made.filter((_, i) => i === last || !/^E[A-Z]+$/.test(failed.outcomes[i]!)),
+  });
+  await attempt({
+    ...sequence,
+    ops: best.steps.filter((step, i) => i === best.steps.length - 1 || !looks(step)),
+  });
   for (let i = 0; i < sequence.lowers.length; i++) {
-    await attempt({ ...best.sequence, lowers: best.sequence.lowers.map((layer, at) => (at === i ? {} : layer)) });
+    await attempt({
+      ...best.sequence,
+      lowers: best.sequence.lowers.map((layer, at) => (at === i ? {} : layer)),
+    });
   }
   for (let size = best.steps.length >> 1; size >= 1; size >>= 1) {
     // From the end: what fails is there, and what it needs is often just before it.
@@ -46,7 +55,17 @@ export async function shrink(
   return best;
 }
 
-const lookers = new Set(['lstat', 'fstat', 'follow', 'same', 'times', 'access', 'readlink', 'list', 'readdir']);
+const lookers = new Set([
+  'lstat',
+  'fstat',
+  'follow',
+  'same',
+  'times',
+  'access',
+  'readlink',
+  'list',
+  'readdir',
+]);
 
 function looks(step: Step): boolean {
   if (step === null) return false;

@@ -29,12 +29,7 @@ for (let seed = from; seed <= to; seed++) {
       .join('\n'),
   );
   if (doShrink) {
-    const s = await shrink(
-      sequence,
-      lamina,
-      { ...res, finding: res.finding },
-      doShrink * 1000,
-    );
+    const s = await shrink(sequence, lamina, { ...res, finding: res.finding }, doShrink * 1000);
     console.log(
       'SHRUNK',
       s.finding.what
@@ -42,8 +37,22 @@ for (let seed = from; seed <= to; seed++) {
         .map(l => l.slice(0, 260))
         .join('\n'),
     );
-    console.log(s.steps.map(o => showOp(o).replace(/(.)\1{60,}/g, '$1..').slice(0, 160)).join('\n'));
-    const show = (l: object) => JSON.stringify(l).replace(/"\\u0002[^"]*"/g, '"ACL"').replace(/"\\u0001[^"]*"/g, '"CAP"').replace(/([a-z])\1{50,}/g, '$1..').replaceAll('"xattrs":{}', '').slice(0, 900);
+    console.log(
+      s.steps
+        .map(o =>
+          showOp(o)
+            .replace(/(.)\1{60,}/g, '$1..')
+            .slice(0, 160),
+        )
+        .join('\n'),
+    );
+    const show = (l: object) =>
+      JSON.stringify(l)
+        .replace(/"\\u0002[^"]*"/g, '"ACL"')
+        .replace(/"\\u0001[^"]*"/g, '"CAP"')
+        .replace(/([a-z])\1{50,}/g, '$1..')
+        .replaceAll('"xattrs":{}', '')
+        .slice(0, 900);
     s.sequence.lowers.forEach((l, i) => Object.keys(l).length && console.log('lower', i, show(l)));
     console.log('upper', show(s.sequence.upper));
   } else console.log('last: ' + res.steps.slice(-6).map(showOp).join(' ; '));

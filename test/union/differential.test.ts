@@ -18,7 +18,9 @@ for (const each of seeds) {
     const sequence = sequenceOf(each, count);
     const result = await runSequence(sequence, lamina);
     if (result.finding === null) {
-      sub.pass(`${count} operations over ${sequence.lowers.length} lowers, ${sequence.variant.options.join()}`);
+      sub.pass(
+        `${count} operations over ${sequence.lowers.length} lowers, ${sequence.variant.options.join()}`,
+      );
       return;
     }
     const failed = { ...result, finding: result.finding };
