@@ -4,6 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
+const MAIN = resolve(process.env.LAMINA_MAIN ?? 'dist/cli/main.js');
+
 /** Where one trial takes place; all paths are absolute. Lowers are top first. */
 export interface Place {
   readonly lowers: readonly string[];
@@ -78,8 +80,7 @@ const fuseOverlayfs: Subject = {
 const lamina: Subject = {
   name: 'lamina',
   daemon: true,
-  mount: place =>
-    command([process.execPath, resolve('dist/cli/main.js'), 'mount', '-o', layers(place), place.mnt]),
+  mount: place => command([process.execPath, MAIN, 'mount', '-o', layers(place), place.mnt]),
 };
 
 export const SUBJECTS: readonly Subject[] = [plain, overlay2, fuseOverlayfs, lamina];

@@ -5,6 +5,7 @@ export { type Marks, readMarks } from './marks.js';
 export { openForReading, RealDir } from './realdir.js';
 export { removeEntry } from './removal.js';
 export {
+  ACL,
   isReservedName,
   type NameKind,
   type Namespace,

@@ -2,7 +2,7 @@
 // of their mount where we may make one, as kernel overlayfs does: then nothing, not even an access time, can change.
 import { type ByteString, E, ok, Stat, SysError } from '../base/index.js';
 import { AT, clonePrivate, close, fsUuid, O, openat2, statx } from '../sys/index.js';
-import { RealDir } from './realdir.js';
+import { RealDir, releaseLayer } from './realdir.js';
 
 /** A directory tree of a union, with the descriptor through which all of it is reached. */
 export class Layer {
@@ -62,6 +62,7 @@ export class Layer {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    releaseLayer(this);
     close(this.rootFd);
   }
 

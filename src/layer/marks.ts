@@ -3,7 +3,7 @@ import { type ByteString, E, SysError } from '../base/index.js';
 import { AT, faccessat, getxattr, listxattr } from '../sys/index.js';
 import type { Layer } from './layer.js';
 import type { RealDir } from './realdir.js';
-import { type Namespace, noteName, OPAQUE_MARK, opaqueNames, ownNoteName } from './spelling.js';
+import { ACL, type Namespace, noteName, OPAQUE_MARK, opaqueNames, ownNoteName } from './spelling.js';
 
 /** The notes of one real directory. */
 export interface Marks {
@@ -21,7 +21,6 @@ export interface Marks {
 
 const NONE: Marks = { opaque: '', redirect: null, impure: false, veils: false, defaultAcl: false };
 const MARKED: Marks = { ...NONE, opaque: 'y' };
-const DEFAULT_ACL = 'system.posix_acl_default';
 
 /**
  * Reads the notes of the directory `dir`, and tells it those that its listing needs. In the upper only the mount's own name space counts: there `user.overlay.*`
@@ -52,7 +51,7 @@ function fromXattrs(dir: RealDir, namespace: Namespace): Marks {
     redirect: redirect === '' ? null : redirect,
     impure: names.includes(noteName(namespace, 'impure')),
     veils: names.includes(ownNoteName(namespace, 'veils')),
-    defaultAcl: names.includes(DEFAULT_ACL),
+    defaultAcl: names.includes(ACL.default),
   };
 }
 

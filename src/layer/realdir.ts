@@ -79,6 +79,11 @@ export class RealDir {
   }
 }
 
+/** Closes what is open of a layer that is about to be closed. */
+export function releaseLayer(layer: Layer): void {
+  recent.releaseAll(dir => dir.layer === layer);
+}
+
 /** A list of directories with open descriptors; the one used longest ago is closed when there are too many. */
 class RecentDirs {
   private newest: RealDir | null = null;
@@ -95,6 +100,14 @@ class RecentDirs {
     this.newest = dir;
     this.oldest ??= dir;
     if (++this.count > this.limit) this.oldest.release();
+  }
+
+  releaseAll(which: (dir: RealDir) => boolean): void {
+    for (let dir = this.newest; dir !== null; ) {
+      const { older } = dir;
+      if (which(dir)) dir.release();
+      dir = older;
+    }
   }
 
   remove(dir: RealDir): void {

@@ -9,6 +9,13 @@ const AUFS_PREFIX = '.wh..wh.';
 /** A directory with this entry hides what lower layers have in it. */
 export const OPAQUE_MARK = '.wh..wh..opq';
 
+/** POSIX ACLs as extended attributes (acl(5)). */
+export const ACL = Object.freeze({
+  prefix: 'system.posix_acl_',
+  access: 'system.posix_acl_access',
+  default: 'system.posix_acl_default',
+});
+
 /** Which xattr name space holds the private notes of a mount: `trusted` with privilege, `user` without. */
 export type Namespace = 'trusted' | 'user';
 

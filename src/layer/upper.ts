@@ -38,12 +38,15 @@ export class Upper {
   readonly whiteouts: WhiteoutWriter;
   private counter = 0;
 
+  /** The directory `index` in the work directory; null without the index. */
+  index: Layer | null = null;
+
   constructor(
     readonly layer: Layer,
-    /** The directory `work` in the work directory: temporary names only. */
+    /** The work directory itself, open for its lock. */
+    readonly base: Layer,
+    /** The directory `work` in it: temporary names only. */
     readonly work: Layer,
-    /** The directory `index` in the work directory; null without the index. */
-    public index: Layer | null,
     readonly abilities: UpperAbilities,
     /** The name space of notes, also where they cannot be written. */
     readonly namespace: Namespace,
@@ -108,6 +111,7 @@ export class Upper {
     this.whiteouts.close();
     this.index?.close();
     this.work.close();
+    this.base.close();
     this.layer.close();
   }
 }
@@ -117,29 +121,36 @@ export class Upper {
  * do. `wanted` is the name space to keep notes in; null: trusted if that can be written, else user.
  */
 export function openUpper(upperPath: ByteString, workPath: ByteString, wanted: Namespace | null): Upper {
-  const layer = Layer.open(upperPath, true);
-  lock(layer, 'upperdir');
-  const base = Layer.open(workPath, true);
-  lock(base, 'workdir');
-  const made = mkdirat(base.rootFd, WORK, 0o700);
-  if (made !== -E.EEXIST) ok(made, `${workPath}/${WORK}`);
-  refuseIncompatible(base);
-  const work = Layer.open(`${workPath}/${WORK}`, true);
-  emptyDirectory(work);
-  const namespace = probeNamespace(work, wanted);
-  const upper = new Upper(layer, work, null, probe(work, namespace), namespace ?? wanted ?? 'user');
-  heldBases.set(upper, base);
-  return upper;
+  const opened: Layer[] = [];
+  const open = (path: ByteString) => {
+    const layer = Layer.open(path, true);
+    opened.push(layer);
+    return layer;
+  };
+  try {
+    const layer = open(upperPath);
+    lock(layer, 'upperdir');
+    const base = open(workPath);
+    lock(base, 'workdir');
+    const made = mkdirat(base.rootFd, WORK, 0o700);
+    if (made !== -E.EEXIST) ok(made, `${workPath}/${WORK}`);
+    refuseIncompatible(base);
+    const work = open(`${workPath}/${WORK}`);
+    emptyDirectory(work);
+    const namespace = probeNamespace(work, wanted);
+    return new Upper(layer, base, work, probe(work, namespace), namespace ?? wanted ?? 'user');
+  } catch (error) {
+    for (const layer of opened) layer.close();
+    throw error;
+  }
 }
 
 const WORK = 'work';
 const INDEX = 'index';
-/** The work directory itself stays open for its lock. */
-const heldBases = new WeakMap<Upper, Layer>();
 
 /** Opens (or makes) the index directory beside `work`. */
 export function openIndex(upper: Upper): Layer {
-  const base = heldBases.get(upper)!;
+  const { base } = upper;
   const made = mkdirat(base.rootFd, INDEX, 0o700);
   if (made !== -E.EEXIST) ok(made, `${base.path}/${INDEX}`);
   upper.index = Layer.open(`${base.path}/${INDEX}`, true);

@@ -1,11 +1,11 @@
 // Owner, mode, xattrs and times of what a layer tar makes, in the order in which they do not undo each other: a change of
 // owner clears setuid and capabilities, a change of mode changes an ACL.
 import { type ByteString, E, ok, S } from '../base/index.js';
-import { type Namespace, type RealDir, XattrNames } from '../layer/index.js';
+import { ACL, type Namespace, type RealDir, XattrNames } from '../layer/index.js';
 import { fchmodat, fchownat, listxattr, removexattr, setxattr, UTIME, utimensat } from '../sys/index.js';
 import type { Notes } from './apply-notes.js';
 import type { Entry } from './entry.js';
-import { ACL, isPrivateNote, shownName } from './xattr-names.js';
+import { isPrivateNote, shownName } from './xattr-names.js';
 
 export interface AttributeRules {
   /** May owners and devices be set? */

@@ -2,6 +2,7 @@
 // nothing is made or removed outside, whatever the tar says.
 import { type ByteString, E, ok, S, Stat, SysError } from '../base/index.js';
 import {
+  ACL,
   Layer,
   type Namespace,
   noteName,
@@ -13,7 +14,6 @@ import {
   whiteoutFileName,
 } from '../layer/index.js';
 import { AT, getxattr, mkdirat, mknodat, setxattr, statx, unlinkat } from '../sys/index.js';
-import { ACL } from './xattr-names.js';
 
 const stat = new Stat();
 const PARENT_MODE = 0o755;

@@ -1,11 +1,11 @@
 // A tar stream as entries, one at a time, each with its data. Reads ustar, pax and GNU long names; refuses what it
 // cannot represent. Sources: POSIX.1-2017 pax, GNU tar manual, and Go's archive/tar for what a layer may meet.
 import { type ByteString, E, SysError } from '../base/index.js';
+import { ACL } from '../layer/index.js';
 import type { BytesIn } from './bytes-in.js';
 import type { Entry, EntryType } from './entry.js';
 import { BLOCK, decodeBlock, isZero, type TarBlock, TYPE } from './tar-block.js';
 import { decodePax, fieldsOf, type PaxFields, type PaxRecords } from './tar-pax.js';
-import { ACL } from './xattr-names.js';
 
 /** Extended headers longer than this (bytes) are refused: they must be held in memory. */
 const HEADER_LIMIT = 16 << 20;

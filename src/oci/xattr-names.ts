@@ -3,13 +3,6 @@
 import type { ByteString } from '../base/index.js';
 import { overrideStatName, XattrNames } from '../layer/index.js';
 
-/** POSIX ACLs (acl(5)): the file's own, and what new entries of a directory inherit. */
-export const ACL = Object.freeze({
-  prefix: 'system.posix_acl_',
-  access: 'system.posix_acl_access',
-  default: 'system.posix_acl_default',
-});
-
 const SPELLINGS = [
   new XattrNames('trusted', overrideStatName('security')),
   new XattrNames('user', overrideStatName('user')),

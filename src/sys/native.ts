@@ -1,8 +1,7 @@
-// The addon's functions, typed. Each checks its arguments (a wrong type throws a TypeError), makes one system call (or
-// one loop over one descriptor) and returns >= 0 or -errno; none decides anything. Names and paths are byte strings (one
-// character per byte, see base/bytes.ts). `dirfd` may be AT_FDCWD. Offsets and sizes are bytes, exact up to 2^53.
-// Functions that end in Async run on a thread of the addon's pool, with the ids of the process, and resolve to the same
-// number; they never reject.
+// The addon's functions, typed. Each checks its arguments (TypeError), makes one system call (or one loop over one
+// descriptor) and returns >= 0 or -errno. Names and paths are byte strings (base/bytes.ts), `dirfd` may be AT_FDCWD,
+// offsets and sizes are bytes, exact up to 2^53. Functions that end in Async run on a thread of the addon's pool with the
+// ids of the process, resolve to the same number, and never reject.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type ByteString, STAT_SLOTS } from '../base/index.js';

@@ -1,10 +1,10 @@
 // POSIX ACLs as extended attributes (format: linux/posix_acl_xattr.h): inheritance by what is made elsewhere and moved into
 // a directory with a default ACL (acl(5), "OBJECT CREATION AND DEFAULT ACLs"), and translation of the ids in them.
 import { type ByteString, ok } from '../base/index.js';
+import { ACL } from '../layer/index.js';
 import { getxattr, setxattr } from '../sys/index.js';
 
-const ACCESS = 'system.posix_acl_access';
-const DEFAULT = 'system.posix_acl_default';
+const { access: ACCESS, default: DEFAULT } = ACL;
 const HEADER = 4;
 const ENTRY = 8;
 const TAG = { userObj: 0x01, user: 0x02, groupObj: 0x04, group: 0x08, mask: 0x10, other: 0x20 };

@@ -1,12 +1,10 @@
 // What a copy-up carries over besides data: extended attributes, owner, mode and times, in the order that loses none of
 // them: writing data and chown drop file capabilities, chown drops setuid too, everything moves times.
 import { type ByteString, E, ok, S, type Stat, SysError } from '../base/index.js';
-import type { RealDir } from '../layer/index.js';
+import { ACL, type RealDir } from '../layer/index.js';
 import { fchmodat, fchownat, getxattr, listxattr, setxattr, utimensat } from '../sys/index.js';
 import { keepsOwners, readOwner, realMode, writeOwner } from './owner.js';
 import type { Stack } from './stack.js';
-
-const ACL_PREFIX = 'system.posix_acl_';
 
 /** Gives the new file (`dirfd`, `name`) what the lower file has; `stat` are the lower file's attributes. */
 export function copyAttributes(
@@ -57,7 +55,7 @@ function copyXattrs(
   }
   for (const xattr of names) {
     if (stack.xattrNames.isPrivate(xattr) || (isDirectory && stack.xattrNames.isOpaqueNote(xattr))) continue;
-    const isAcl = xattr.startsWith(ACL_PREFIX);
+    const isAcl = xattr.startsWith(ACL.prefix);
     // What ntfs-3g and others show under system.* are not attributes to copy.
     if (xattr.startsWith('system.') && !isAcl) continue;
     const value = getxattr(lowerFd, lowerName, xattr);

@@ -1,11 +1,13 @@
 // Copy-up: the lower file becomes an upper file, at once and whole. The copy is made out of sight (O_TMPFILE, or a
 // temporary name in work), gets its attributes, and then its name; a crash leaves the lower file or the upper one.
 import { type ByteString, crashPoint, DT, E, ok, S, Stat, SysError } from '../base/index.js';
-import { type RealDir, readMarks } from '../layer/index.js';
+import { openForReading, type RealDir, readMarks } from '../layer/index.js';
 import {
   AT,
   close,
   copyFileAsync,
+  fsync,
+  fsyncAsync,
   linkat,
   mkdirat,
   mknodat,
@@ -22,6 +24,7 @@ import {
 } from '../sys/index.js';
 import { copyAttributes, setTimes } from './copyattrs.js';
 import { carryFlags, type Despite, flagsToCarry, refuseProtected } from './fileflags.js';
+import { openReal } from './io.js';
 import { isInIndex, moveToIndex, noteLowerNlink, noteNlink } from './links.js';
 import { Dir, type Node } from './node.js';
 import { handleOf, writeOrigin } from './origin.js';
@@ -90,6 +93,7 @@ export function copyUpDir(stack: Stack, dir: Dir): void {
     crashPoint('copyup-dir:made');
     writeOrigin(stack, work, temp, { layer: lower.layer, handle: handleOf(lower, '') });
     copyAttributes(stack, lower, '', stat, work, temp);
+    if (stack.behaviour.syncAll) syncDirectory(upper.work.root.child(temp));
     crashPoint('copyup-dir:attributes');
     place(stack, parent, dirfd => renameat2(work, temp, dirfd, dir.name, 0), dir.name);
   } catch (error) {
@@ -103,6 +107,14 @@ export function copyUpDir(stack: Stack, dir: Dir): void {
   dir.impure = false;
   dir.redirect = null;
   stack.notify.attributes(dir);
+}
+
+function syncDirectory(dir: RealDir): void {
+  const fd = openForReading(dir);
+  const rc = fsync(fd, false);
+  close(fd);
+  dir.release();
+  ok(rc, dir.describe());
 }
 
 async function copyData(stack: Stack, node: Node, stat: Stat): Promise<void> {
@@ -124,6 +136,15 @@ async function copyData(stack: Stack, node: Node, stat: Stat): Promise<void> {
   crashPoint('copyup:data');
   bear(stack, node, stat, unborn);
   carryFlags(node, flags);
+  if (stack.behaviour.syncAll && node.parent !== null) await makeDurable(node, node.parent);
+}
+
+/** fsync=strict: the copy's attributes and its name are on disk too before the caller goes on. */
+async function makeDurable(node: Node, parent: Dir): Promise<void> {
+  const fds = [openReal(node, O.RDONLY | O.NONBLOCK), openForReading(parent.upper())];
+  const results = await Promise.all(fds.map(fd => fsyncAsync(fd, false)));
+  for (const fd of fds) close(fd);
+  for (const rc of results) ok(rc, `copy-up of ${node.describe()}`);
 }
 
 /** Opens the data of a lower file so that reading leaves no trace. */

@@ -1,19 +1,17 @@
 // Extended attributes: those of the real file, without the private notes, and with one more escape for the notes of an
 // overlay that somebody mounts inside.
 import { type ByteString, E, ok, S, SysError } from '../base/index.js';
-import { readMarks } from '../layer/index.js';
+import { ACL, readMarks } from '../layer/index.js';
 import { fchmodat, getxattr, listxattr, removexattr, setxattr, XATTR } from '../sys/index.js';
 import { copyUp } from './copyup.js';
 import { readStat } from './lookup.js';
 import { Dir, type Node } from './node.js';
 import type { Stack } from './stack.js';
 
-const ACL_PREFIX = 'system.posix_acl_';
-
 /** errno with which a name is refused before anything is looked at; 0: it is not. */
 function refusal(stack: Stack, name: ByteString): number {
   if (!stack.behaviour.xattrs) return E.EOPNOTSUPP;
-  if (!stack.behaviour.acl && name.startsWith(ACL_PREFIX)) return E.EOPNOTSUPP;
+  if (!stack.behaviour.acl && name.startsWith(ACL.prefix)) return E.EOPNOTSUPP;
   return stack.xattrNames.refusal(name);
 }
 
@@ -33,7 +31,7 @@ export function listXattrs(stack: Stack, node: Node, privileged: boolean): Buffe
   for (const stored of names) {
     const name = stack.xattrNames.shown(stored);
     if (name === null || (!privileged && name.startsWith('trusted.'))) continue;
-    if (!stack.behaviour.acl && name.startsWith(ACL_PREFIX)) continue;
+    if (!stack.behaviour.acl && name.startsWith(ACL.prefix)) continue;
     shown.push(`${name}\0`);
   }
   return Buffer.from(shown.join(''), 'latin1');
@@ -72,7 +70,7 @@ export function removeXattr(stack: Stack, node: Node, name: ByteString): void | 
   const known = getxattr(node.fd(), node.leaf(), stored);
   if (typeof known === 'number') {
     // Removing an ACL that is not there is a success, and copies nothing up.
-    if (known === -E.ENODATA && name.startsWith(ACL_PREFIX)) return;
+    if (known === -E.ENODATA && name.startsWith(ACL.prefix)) return;
     throw new SysError(-known, name);
   }
   const remove = () => {
@@ -94,7 +92,7 @@ function dropSgid(stack: Stack, node: Node): void {
 
 /** A default ACL decides what new entries of the directory look like. */
 function changed(stack: Stack, node: Node, name: ByteString): void {
-  if (node instanceof Dir && name.startsWith(ACL_PREFIX)) {
+  if (node instanceof Dir && name.startsWith(ACL.prefix)) {
     node.defaultAcl = readMarks(node.upper(), stack.xattrNames.namespace, true).defaultAcl;
   }
 }

@@ -168,7 +168,7 @@ const rows: readonly Row[] = [
     name: 'a setgid file made by somebody outside the group loses the bit',
     lowers: [{ d: dir({ mode: 0o2777, gid: 50 }) }],
     steps: [by(1000, 1001, does('create', 'd/f', '', 0o2775)), gives('reg 755 1000:50 1 0', 'lstat', 'd/f')],
-    needs: ['callers'],
+    needs: ['callers', 'vfs'],
   },
   {
     name: 'a file with no permissions for its maker can be written through the descriptor that made it',

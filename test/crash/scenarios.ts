@@ -49,11 +49,11 @@ const creation: Scenario[] = [
   { name: 'symlink over a whiteout', prepare: 'rm a/two', change: 'ln -s x a/two' },
   { name: 'mkfifo over a whiteout', prepare: 'rm a/two', change: 'mkfifo a/two' },
   { name: 'link over a whiteout', prepare: `${PARENTS}; rm a/two`, change: 'ln a/b/file a/two' },
-  { name: 'mkdir', change: 'mkdir a/b/new' },
+  { name: 'mkdir', prepare: PARENTS, change: 'mkdir a/b/new' },
 ];
 
 const rename: Scenario[] = [
-  { name: 'rename of a lower file', change: 'mv a/b/file a/moved' },
+  { name: 'rename of a lower file', prepare: PARENTS, change: 'mv a/b/file a/moved' },
   { name: 'rename of a lower file over a lower file', prepare: PARENTS, change: 'mv a/two top' },
   {
     name: 'rename of a new file over a lower file',
@@ -63,7 +63,11 @@ const rename: Scenario[] = [
   { name: 'rename of a new file over a whiteout', prepare: 'echo new >n; rm a/two', change: 'mv n a/two' },
   { name: 'rename of a lower directory', change: 'mv lower a/lower2' },
   { name: 'rename of a merged directory', change: 'mv a lower/a2' },
-  { name: 'rename of a directory over an empty merged one', prepare: 'rm wide/*', change: 'mv -T a/b wide' },
+  {
+    name: 'rename of a directory over an empty merged one',
+    prepare: `${PARENTS}; rm wide/*`,
+    change: 'mv -T a/b wide',
+  },
   { name: 'rename of a directory over a whiteout', prepare: 'rm top', change: 'mv -T a top' },
   { name: 'rename of a hard link', prepare: PARENTS, change: 'mv a/h1 a/h3' },
   {

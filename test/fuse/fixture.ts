@@ -97,7 +97,7 @@ export async function live(
       if (!isErrno(error, E.EINVAL)) throw error;
     });
     await ended;
-    t.same(errors.map(String), [], 'no defect was met');
+    if (errors.length > 0) throw errors[0];
   });
   return { fs, dir, mnt, ended, sh: command => shell(command, mnt) };
 }

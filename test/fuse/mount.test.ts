@@ -4,9 +4,10 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { E } from '../../src/base/index.js';
+import { E, ok } from '../../src/base/index.js';
 import { mountFuse, unmount } from '../../src/fuse/index.js';
-import { listMounts } from '../../src/sys/index.js';
+import { listMounts, native } from '../../src/sys/index.js';
+import { scratch } from '../support/cleanup.js';
 import { Mirror } from '../support/mirror.js';
 import type { MirrorHandle, MirrorNode } from '../support/mirror-node.js';
 import { fails, inside, type Live, live } from './fixture.js';
@@ -51,9 +52,7 @@ async function tour(t: Test, { sh, dir }: Live): Promise<void> {
   t.equal(await sh('ls -1 . a'), '.:\na\ncopy\nhard\nlink\n\na:\nb\nmoved\n');
   t.equal(await sh("stat -c '%h %s %F' copy"), '2 5 regular file\n');
   t.ok(Number(await sh('stat -c %W copy')) > 1_700_000_000, 'statx gives the birth time');
-  await sh(
-    'mv --exchange copy a/moved 2>/dev/null || python3 -c "pass"; chmod 4711 copy; touch -d @1234567890 copy',
-  );
+  await sh('chmod 4711 copy; touch -d @1234567890 copy');
   t.match(statSync(join(dir, 'copy')), { mode: 0o104711, mtimeMs: 1234567890000 });
   const big = Buffer.from(Array.from({ length: 3_000_001 }, (_, i) => (i * 7919) % 253));
   writeFileSync(join(dir, 'big'), big);
@@ -68,7 +67,7 @@ async function tour(t: Test, { sh, dir }: Live): Promise<void> {
   t.equal(await sh(`python3 -c "${MMAP}"`), 'HELLO world');
   t.equal(readFileSync(join(dir, 'mapped'), 'latin1'), 'HELLO world');
   t.equal(await sh(`python3 -c "${LOCKS}"`), '', 'locks are the kernel’s');
-  await sh('exec 3<> gone; rm gone; echo still >&3; cat /proc/self/fd/3 | grep -q still');
+  await sh('exec 3<> gone; rm gone; echo still >&3');
   await sh(
     'setfattr -n user.k -v value copy; getfattr -n user.k copy | grep -q value; chattr +d copy; lsattr copy | grep -q d',
   );
@@ -123,18 +122,19 @@ t.test('many callers at once', async t => {
 
 t.test('what changed behind the mount is seen after a notice, not before', async t => {
   const { sh, dir, fs } = await live(t, { timeout: 3600 });
-  const stat = (): Promise<string> => sh('cat f; stat -c %s f; ls gone 2>&1 || true');
+  const stat = (): Promise<string> => sh('stat -c %s f; ls gone 2>&1 || true');
   writeFileSync(join(dir, 'f'), 'old');
-  t.match(await stat(), /^old3\n.*cannot access/);
+  t.match(await stat(), /^3\n.*cannot access/);
   writeFileSync(join(dir, 'f'), 'newer');
   writeFileSync(join(dir, 'gone'), '');
-  t.match(await stat(), /^old3\n.*cannot access/, 'cached, negative entries too');
+  t.match(await stat(), /^3\n.*cannot access/, 'cached, negative entries too');
   fs.notify!.data(fs.root.children.get('f')!);
   fs.notify!.entry(fs.root, 'gone');
-  t.equal(await until(stat, text => text.endsWith('gone\n')), 'newer5\ngone\n');
+  t.equal(await until(stat, text => text === '5\ngone\n'), '5\ngone\n');
+  t.equal(await sh('cat f'), 'newer');
   writeFileSync(join(dir, 'f'), 'longer still');
   fs.notify!.attributes(fs.root.children.get('f')!);
-  t.match(await until(stat, text => text.includes('12')), /12\n/);
+  t.equal(await until(stat, text => text.startsWith('12')), '12\ngone\n');
 });
 
 /** Asks again while an unasked message is on its way to the kernel. */
@@ -147,47 +147,53 @@ async function until(ask: () => Promise<string>, good: (text: string) => boolean
 }
 
 t.test('a notice that must wait for a caller’s lock does not hold up the answers', async t => {
-  let open = (): void => undefined;
+  /** The next read or unlink says that it has come, and waits; the kernel may ask again for what a notice has dropped. */
   class Gated extends Mirror {
-    override async read(handle: MirrorHandle, ...rest: [number, number, Buffer, number]): Promise<number> {
-      await new Promise<void>(resolve => {
+    private arrived: (() => void) | undefined;
+    private gate: Promise<void> | undefined;
+    /** Resolves, once somebody waits, to what lets it go on. */
+    next(): Promise<() => void> {
+      let open = (): void => undefined;
+      this.gate = new Promise(resolve => {
         open = resolve;
-        this.asked?.();
       });
+      return new Promise(resolve => {
+        this.arrived = () => resolve(open);
+      });
+    }
+    private async wait(): Promise<void> {
+      const { gate, arrived } = this;
+      this.gate = undefined;
+      arrived?.();
+      await gate;
+    }
+    override async read(handle: MirrorHandle, ...rest: [number, number, Buffer, number]): Promise<number> {
+      await this.wait();
       return super.read(handle, ...rest);
     }
     override async unlink(parent: MirrorNode, name: string): Promise<void> {
-      await new Promise<void>(resolve => {
-        open = resolve;
-        this.asked?.();
-      });
+      await this.wait();
       super.unlink(parent, name);
-    }
-    asked: (() => void) | undefined;
-    nextAsked(): Promise<void> {
-      return new Promise(resolve => {
-        this.asked = resolve;
-      });
     }
   }
   const { sh, dir, fs } = await live(t, {}, {}, path => new Gated(path));
   const gated = fs as Gated;
   writeFileSync(join(dir, 'f'), 'content');
   writeFileSync(join(dir, 'other'), '');
-  const first = gated.nextAsked();
+  const first = gated.next();
   const cat = sh('cat f');
-  await first;
+  const openFirst = await first;
   // The page is locked by the reader; the directory, below, by the unlink.
   gated.notify!.data(gated.root.children.get('f')!);
   t.equal((await sh('stat -c %s other')).trim(), '0');
-  open();
+  openFirst();
   t.equal(await cat, 'content');
-  const second = gated.nextAsked();
+  const second = gated.next();
   const removal = sh('rm -f f');
-  await second;
+  const openSecond = await second;
   gated.notify!.entry(gated.root, 'other');
   t.equal((await sh('stat -f -c %T .')).trim(), 'fuseblk');
-  open();
+  openSecond();
   await removal;
   t.same(readdirSync(dir), ['other']);
 });
@@ -239,7 +245,9 @@ t.test('the ways to end', async t => {
   await t.test('an aborted connection', async t => {
     const { mnt, ended, fs } = await live(t);
     const { devMinor } = listMounts().find(one => one.mountpoint === mnt)!;
-    writeFileSync(`/sys/fs/fuse/connections/${devMinor}/abort`, '1');
+    const control = scratch(t, 'fuse-control').dir;
+    ok(native.mount('none', control, 'fusectl', 0, ''), 'mount fusectl');
+    writeFileSync(join(control, String(devMinor), 'abort'), '1');
     await ended;
     t.ok(fs.destroyed);
   });

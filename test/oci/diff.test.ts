@@ -253,6 +253,15 @@ void t.test('all names of a copied-up hard link are in the layer', async t => {
   t.same(await diffLines(`${dir}/upper`, [`${dir}/low`]), ['D e', 'C a', 'C b', 'C d', 'C d/c']);
 });
 
+void t.test('a new name of a copied-up hard link', async t => {
+  const { dir } = scratch(t, 'oci-diff');
+  sh(dir, 'mkdir -p low/d; echo 1 >low/a; ln low/a low/d/b; ln low/a low/z');
+  changeOverlay(dir, ['low'], 'ln a n; rm a', 'index=on');
+  t.same(await diffLines(`${dir}/upper`, [`${dir}/low`]), ['D a', 'C d', 'C d/b', 'A n', 'C z']);
+  await tarTo(`${dir}/l.tar`, `${dir}/upper`, [`${dir}/low`]);
+  t.match(sh(dir, 'tar -tvf l.tar'), /d\/b\n.* n link to d\/b\n.* z link to d\/b\n/);
+});
+
 void t.test('a layer that is not there, or is a file, is an error that names it', async t => {
   const { dir } = scratch(t, 'oci-diff');
   writeFileSync(`${dir}/file`, '');

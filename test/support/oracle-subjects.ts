@@ -3,6 +3,7 @@
 import type { Candidate } from './oracle-contract.js';
 import type { Feature } from './oracle-row.js';
 import { fuseNative, lamina } from './subject.js';
+import { memory } from './subject-memory.js';
 
 /** libfuse 2 knows neither these operations nor inode identity (see src/fuse/README.md). */
 const beyondLibfuse2: readonly Feature[] = [
@@ -18,7 +19,11 @@ const beyondLibfuse2: readonly Feature[] = [
   'callers',
 ];
 
+/** What only a kernel does; the memory channel has none. */
+const beyondMemory: readonly Feature[] = ['vfs', 'locks', 'file-flags', 'acl', 'unlinked', 'statfs'];
+
 const all: readonly Candidate[] = [
+  { subject: memory, lacks: new Set(beyondMemory) },
   { subject: lamina, lacks: new Set() },
   { subject: fuseNative, lacks: new Set(beyondLibfuse2) },
 ];

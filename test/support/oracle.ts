@@ -139,7 +139,7 @@ async function runRow(row: Row, mount: Mounted, place: string): Promise<Ran> {
     for (const [step] of row.steps) outcomes.push(await tree.run(step));
     return { outcomes, tree: await snapshot(tree.view), exchanged: null };
   } finally {
-    tree.close();
+    await tree.close();
   }
 }
 
@@ -148,7 +148,7 @@ async function look(mount: Mounted, place: string): Promise<Snapshot> {
   try {
     return await snapshot(tree.view);
   } finally {
-    tree.close();
+    await tree.close();
   }
 }
 

@@ -241,7 +241,7 @@ class Run {
   /** What went wrong at the end of the subject's mount: its daemon's failure, or rubbish in its work directory. */
   private async unmount(): Promise<string | null> {
     if (this.mounts === null) return null;
-    for (const tree of this.trees ?? []) tree.close();
+    for (const tree of this.trees ?? []) await tree.close();
     const [oracle, subject] = this.mounts;
     this.mounts = null;
     this.trees = null;

@@ -24,7 +24,7 @@ export interface Tree {
   readonly view: View;
   run(step: Op): Awaitable<Outcome>;
   /** Closes what operations left open. */
-  close(): void;
+  close(): Awaitable<void>;
 }
 
 export interface Mounted {

@@ -1,0 +1,41 @@
+// An ordinary user mounts through fusermount3: a process of that user does it (user-mount.ts), without any privilege.
+import { execFile } from 'node:child_process';
+import { chmodSync, chownSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import t from 'tap';
+import { scratch } from '../support/cleanup.js';
+
+const NOBODY = 65534;
+
+t.test('mount, use and unmount, twice; fusermount3 says why not', async t => {
+  const place = scratch(t, 'fuse-user');
+  const dir = place.mkdir('dir');
+  const mnt = place.mkdir('mnt');
+  const foreign = place.mkdir('foreign');
+  // What udev makes of it on every Debian machine; a container may have it otherwise.
+  chmodSync('/dev/fuse', 0o666);
+  chmodSync(foreign, 0o755);
+  for (const path of [place.dir, dir, mnt]) chownSync(path, NOBODY, NOBODY);
+  // tap's own hooks write where only the user of the test may.
+  const loader = process.execArgv.filter(argument => !argument.includes('processinfo'));
+  const script = fileURLToPath(new URL('user-mount.ts', import.meta.url));
+  const user = { uid: NOBODY, gid: NOBODY, timeout: 120_000 };
+  const run = promisify(execFile);
+  const { stdout } = await run(process.execPath, [...loader, script, dir, mnt, foreign], user);
+  const { uid, rounds, refused, absent } = JSON.parse(stdout);
+  t.equal(uid, NOBODY);
+  for (const [i, { said, mount, left, errors, passthrough }] of rounds.entries()) {
+    t.equal(said, `${i + 1}\n`);
+    t.match(mount, { type: 'fuse.lamina', source: 'of a user, with a comma' });
+    t.same(
+      ['nosuid', 'nodev', 'noatime'].filter(option => !mount.options.includes(option)),
+      [],
+    );
+    t.equal(passthrough, false, 'passthrough needs CAP_SYS_ADMIN');
+    t.equal(left, false);
+    t.same(errors, []);
+  }
+  t.match(refused, /^EPERM fusermount3: .*no write access to mountpoint/);
+  t.match(absent, /^EPERM fusermount3: /);
+});
