@@ -36,6 +36,7 @@ const listings: readonly Row[] = [
       does('unlink', 'd/a'),
       gives('b:8 c:8', 'list', 'x'),
     ],
+    needs: ['unlinked'],
   },
   {
     name: 'listing what is no directory, and what is not there',

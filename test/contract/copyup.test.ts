@@ -125,6 +125,7 @@ const rows: readonly Row[] = [
       does('chmod', 'p', 0o644),
       gives('fifo 644 0:0 1 0', 'lstat', 'p'),
     ],
+    needs: ['vfs'],
   },
   {
     name: 'a directory is copied up by chmod and keeps its lower content',

@@ -7,22 +7,27 @@ import t from 'tap';
 import { scratch } from '../support/cleanup.js';
 
 const NOBODY = 65534;
+const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
 t.test('mount, use and unmount, twice; fusermount3 says why not', async t => {
   const place = scratch(t, 'fuse-user');
   const dir = place.mkdir('dir');
   const mnt = place.mkdir('mnt');
   const foreign = place.mkdir('foreign');
-  // What udev makes of it on every Debian machine; a container may have it otherwise.
-  chmodSync('/dev/fuse', 0o666);
   chmodSync(foreign, 0o755);
   for (const path of [place.dir, dir, mnt]) chownSync(path, NOBODY, NOBODY);
+  // In a mount namespace of its own the user sees this checkout, wherever it is, and /dev/fuse as udev makes it on every
+  // Debian machine.
+  const seen = place.mkdir('checkout');
+  const move = (argument: string) => argument.replaceAll(CHECKOUT, seen);
   // tap's own hooks write where only the user of the test may.
-  const loader = process.execArgv.filter(argument => !argument.includes('processinfo'));
-  const script = fileURLToPath(new URL('user-mount.ts', import.meta.url));
-  const user = { uid: NOBODY, gid: NOBODY, timeout: 120_000 };
-  const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, [...loader, script, dir, mnt, foreign], user);
+  const loader = process.execArgv.filter(argument => !argument.includes('processinfo')).map(move);
+  const script = move(fileURLToPath(new URL('user-mount.ts', import.meta.url)));
+  const device = place.path('fuse');
+  const setup = `mount --bind "${CHECKOUT}" "${seen}"; mknod -m 666 "${device}" c 10 229; mount --bind "${device}" /dev/fuse
+    exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups "$@"`;
+  const words = ['-m', 'bash', '-euc', setup, 'bash', process.execPath, ...loader, script, dir, mnt, foreign];
+  const { stdout } = await promisify(execFile)('unshare', words, { timeout: 120_000, cwd: '/' });
   const { uid, rounds, refused, absent } = JSON.parse(stdout);
   t.equal(uid, NOBODY);
   for (const [i, { said, mount, left, errors, passthrough }] of rounds.entries()) {

@@ -2,10 +2,14 @@
 // namespace in which /dev/fuse is open to all, as udev makes it on an ordinary machine.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { scratch } from '../support/cleanup.js';
 import { MAIN, overlayfs, run, sh } from '../support/daemon.js';
 import { fingerprint } from '../support/daemon-tree.js';
+
+/** Where this checkout is may be closed to others; the user sees it elsewhere. */
+const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
 const PLAY = `
   cd "$S"
@@ -34,8 +38,15 @@ void t.test('an ordinary user', async t => {
   chmodSync(s.dir, 0o755);
   const before = fingerprint(s.path('l1'), s.path('l2'));
   const setup = `mknod -m 666 "$S/fuse" c 10 229; mount --bind "$S/fuse" /dev/fuse
+    mkdir "$S/checkout"; mount --bind "$CHECKOUT" "$S/checkout"
     exec setpriv --reuid 65534 --regid 65534 --clear-groups bash -euc "$PLAY"`;
-  const env = { S: s.dir, NODE: process.execPath, MAIN, PLAY };
+  const env = {
+    S: s.dir,
+    NODE: process.execPath,
+    MAIN: MAIN.replace(CHECKOUT, s.path('checkout')),
+    CHECKOUT,
+    PLAY,
+  };
   const played = run(['unshare', '-m', 'bash', '-euc', setup], { env });
   t.equal(played.status, 0, played.stderr);
   const listing = '.:\na\ndir\nlink\nown\npipe\n\na:\nmoved\ntwo\n\ndir:\nn\n';

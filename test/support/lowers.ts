@@ -88,9 +88,9 @@ function missingParents(layer: Layer): string[] {
   return [...parents].filter(path => layer[path] === undefined).sort();
 }
 
-/** Writes `layer` into the existing, empty directory `root`; its own attributes are the entry ''. */
+/** Writes `layer` into the existing, empty directory `root`, whose own attributes are the entry '' (0755 without one). */
 export function buildLayer(root: number, layer: Layer): void {
-  const whole: Record<string, Entry | string> = {};
+  const whole: Record<string, Entry | string> = { '': dir() };
   for (const path of missingParents(layer)) whole[path] = dir();
   for (const [path, entry] of Object.entries(layer)) whole[path] = entry;
   const entryOf = (path: string): Entry => toEntry(whole[path]!);

@@ -7,7 +7,7 @@ import { type Attr, FuseClient } from './fuse-client.js';
 import type { Op, Outcome } from './ops.js';
 import { MemoryCalls } from './ops-memory.js';
 import { optionString, type Subject, type Tree } from './subject.js';
-import type { Listed, View } from './tree.js';
+import { condensed, type Listed, type View } from './tree.js';
 
 class MemoryView implements View {
   constructor(
@@ -34,8 +34,8 @@ class MemoryView implements View {
     return this.client.readlink(this.at(path));
   }
 
-  read(path: string): Promise<Buffer> {
-    return this.client.readFile(this.at(path));
+  async read(path: string): Promise<Buffer> {
+    return condensed(await this.client.readFile(this.at(path)));
   }
 
   async xattrs(path: string): Promise<(readonly [string, string])[]> {

@@ -174,15 +174,27 @@ const blockSize = 4096;
 /** The blocks of a large sparse file that hold anything but zeroes, each after its offset. */
 function readBlocks(fd: number, path: string): Buffer {
   const parts: Buffer[] = [];
+  const block = Buffer.alloc(blockSize);
   let at = native.lseek(fd, 0, SEEK.DATA);
   while (at >= 0) {
-    const block = Buffer.alloc(blockSize);
     const got = ok(native.pread(fd, block, 0, blockSize, at), `read ${path}`);
-    if (!block.equals(zeroBlock)) parts.push(Buffer.from(`${at}:`), block.subarray(0, got));
+    parts.push(...nonZero(block.subarray(0, got), at));
     at = native.lseek(fd, at + blockSize, SEEK.DATA);
   }
   if (at !== -E.ENXIO) ok(at, `seek ${path}`);
   return Buffer.concat(parts);
+}
+
+/** The content of a large file in the form that `View.read` gives. */
+export function condensed(data: Buffer): Buffer {
+  if (data.length <= largeFile) return data;
+  const parts: Buffer[] = [];
+  for (let at = 0; at < data.length; at += blockSize) parts.push(...nonZero(data.subarray(at, at + blockSize), at));
+  return Buffer.concat(parts);
+}
+
+function nonZero(block: Buffer, at: number): Buffer[] {
+  return block.equals(zeroBlock.subarray(0, block.length)) ? [] : [Buffer.from(`${at}:`), Buffer.from(block)];
 }
 
 const zeroBlock = Buffer.alloc(blockSize);
