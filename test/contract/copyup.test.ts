@@ -106,6 +106,7 @@ const rows: readonly Row[] = [
       gives('reg 600 5:6 1 3', 'lstat', 'f'),
       gives('user.a', 'listxattr', 'f'),
     ],
+    needs: ['vfs'],
   },
   {
     name: 'a symlink is copied up by chown',

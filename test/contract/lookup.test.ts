@@ -92,6 +92,7 @@ const rows: readonly Row[] = [
       does('create', 'd\x80/\xc3', 'half a character'),
     ],
     tree: ['d\x80/', 'd\x80/\xc3="half a character"', '\xe4="raw"'],
+    needs: ['raw-names'],
   },
   {
     name: 'names with spaces, colons, commas and backslashes',

@@ -125,9 +125,10 @@ function runUntilDeath(t: Test, change: string, scene: Scene, at: number, where:
   let mounted: Mounted;
   try {
     mounted = laminafs.mount({ ...scene, env: { LAMINA_CRASH_AT: `${at}` } });
-  } catch {
-    // The point lies in the mount itself: the command has told that its daemon died.
-    sh('umount "$M" 2>/dev/null || :', { env: { M: scene.mountpoint } });
+  } catch (error) {
+    // The point lies in the mount itself: the command tells that its daemon ended.
+    t.match(String(error), /killed by SIGKILL/, where);
+    sh('! mountpoint -q "$M" || umount "$M"', { env: { M: scene.mountpoint } });
     return false;
   }
   const changed = run(['bash', '-euc', change], { cwd: scene.mountpoint, timeout: 20_000 });

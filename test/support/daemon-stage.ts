@@ -37,6 +37,8 @@ export interface StageOptions {
   in?: 'disk' | 'memory';
   /** Directory, below the scratch directory, that holds upper and work; made by `layers` if it is a mount. */
   upperIn?: string;
+  /** Options for lamina only, beside those that both have. */
+  lamina?: readonly string[];
   /** False where kernel overlayfs cannot mount this upper, or would show it otherwise. */
   interchange?: boolean;
 }
@@ -80,7 +82,8 @@ export function setStage(t: Test, kind: Kind, options: StageOptions): Stage {
     umount,
     mount(view = {}) {
       umount();
-      mounted = kind.mount({ lowers, upper, work, mountpoint: variables.M, ...view });
+      const own = kind.name === 'lamina' && options.lamina ? { options: options.lamina } : {};
+      mounted = kind.mount({ lowers, upper, work, mountpoint: variables.M, ...own, ...view });
       return mounted;
     },
     in: (script, shell) => sh(script, { cwd: variables.M, ...shell, env: { ...env, ...shell?.env } }),

@@ -1,6 +1,6 @@
 // Operations on names, one system call each: what an operation of ops.ts does on a real mount. Paths are relative to the
 // tree's root; results are -errno, 0 or a description of what was found. No call follows a final symlink.
-import { DT, S, Stat } from '../../src/base/index.js';
+import { E, S, Stat } from '../../src/base/index.js';
 import { AT, getxattr, listxattr, native, O, readDirents } from '../../src/sys/index.js';
 
 const typeNames = new Map<number, string>([
@@ -57,13 +57,14 @@ export class NameCalls {
   rmtree(path: string): number {
     const fd = native.openat2(this.root, path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC, 0, 0);
     if (fd < 0) return fd;
-    const names: (readonly [string, boolean])[] = [];
-    const rc = readDirents(fd, (name, _ino, type) => names.push([`${path}/${name}`, type === DT.DIR]));
+    const names: string[] = [];
+    const rc = readDirents(fd, name => names.push(`${path}/${name}`));
     native.close(fd);
     if (rc < 0) return rc;
     // Sorted: what is left when one removal fails must not depend on the order of the listing.
-    for (const [name, isDir] of names.sort()) {
-      const removed = isDir ? this.rmtree(name) : this.unlink(name);
+    for (const name of names.sort()) {
+      const unlinked = this.unlink(name);
+      const removed = unlinked === -E.EISDIR ? this.rmtree(name) : unlinked;
       if (removed < 0) return removed;
     }
     return this.rmdir(path);

@@ -19,6 +19,8 @@ export type Feature =
   | 'acl'
   | 'locks'
   | 'exact-times'
+  /** Names and values that are not UTF-8. */
+  | 'raw-names'
   /** Names and data of unlinked open files. */
   | 'unlinked'
   /** Numbers of statfs(2). */
@@ -56,6 +58,31 @@ export interface Difference {
   readonly outcomes?: readonly Outcome[];
   /** True when the trees differ too. */
   readonly tree?: boolean;
+}
+
+/** What a call needs, whatever the row says. */
+const neededBy: Partial<Record<CallName, Feature>> = {
+  times: 'exact-times',
+  utimes: 'exact-times',
+  futimes: 'exact-times',
+  tmpfile: 'tmpfile',
+  fallocate: 'fallocate',
+  seek: 'seek',
+  copyRange: 'copy-range',
+  getflags: 'file-flags',
+  setflags: 'file-flags',
+  statfs: 'statfs',
+  flock: 'locks',
+};
+
+/** All that a row needs. */
+export function needsOf(row: Row): Set<Feature> {
+  const needs = new Set(row.needs ?? []);
+  for (const [step] of row.steps) {
+    const feature = neededBy[step.call];
+    if (feature !== undefined) needs.add(feature);
+  }
+  return needs;
 }
 
 /** A step that succeeds and finds nothing. */

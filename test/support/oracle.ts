@@ -152,20 +152,27 @@ async function look(mount: Mounted, place: string): Promise<Snapshot> {
   }
 }
 
+/** Takes out of lines and outcomes what a subject cannot show. */
+export interface Blur {
+  line(text: string): string;
+  outcome(text: Outcome): Outcome;
+}
+
+export const exact: Blur = { line: text => text, outcome: text => text };
+
 /** Checks one row's run over a subject that is not the kernel against its own statements and the kernel's run. */
-export function checkRow(test: Test, row: Row, ran: Ran, oracle: Ran): void {
+export function checkRow(test: Test, row: Row, ran: Ran, oracle: Ran, blur: Blur): void {
   const expected = row.differs?.outcomes ?? row.steps.map(step => step[1]);
-  test.same(ran.outcomes, expected, 'outcomes of the operations');
-  test.same(ran.tree.problems, [], 'no contradiction in the tree');
+  test.same(ran.outcomes.map(blur.outcome), expected.map(blur.outcome), 'outcomes of the operations');
+  if (blur === exact) test.same(ran.tree.problems, [], 'no contradiction in the tree');
   if (row.differs?.tree) return;
   if (row.tree !== undefined) test.same(shape(ran.tree.lines), row.tree, 'the tree');
-  test.equal(differences(oracle.tree.lines, ran.tree.lines), '', 'the tree as kernel overlayfs shows it');
+  const seen = ran.tree.lines.map(blur.line);
+  const right = oracle.tree.lines.map(blur.line);
+  test.equal(differences(right, seen), '', 'the tree as kernel overlayfs shows it');
   if (ran.exchanged === null) return;
-  test.equal(
-    differences(ran.tree.lines, ran.exchanged.lines),
-    '',
-    'kernel overlayfs shows the same of our upper',
-  );
+  const taken = ran.exchanged.lines.map(blur.line);
+  test.equal(differences(seen, taken), '', 'kernel overlayfs shows the same of our upper');
 }
 
 /** Checks that the row says what kernel overlayfs does. */

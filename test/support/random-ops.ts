@@ -43,7 +43,9 @@ const onNames: readonly (readonly [number, Make])[] = [
   [3, (_, path) => op('rename', path(), path(), RENAME.EXCHANGE)],
   [1, (_, path) => op('rename', path(), path(), RENAME.EXCHANGE | RENAME.NOREPLACE)],
   [3, (r, path) => op('chmod', path(), r.pick([0o600, 0o644, 0o755, 0o4755, 0o2755, 0o777, 0o1777]))],
-  [3, (r, path) => op('chown', path(), r.pick([0, 1000, 1001, -1]), r.pick([0, 1000, 1001, -1]))],
+  // Never -1 for both: a FUSE file system is then not asked, and keeps setuid (see test/contract/differences.md).
+  [2, (r, path) => op('chown', path(), r.pick([0, 1000, 1001]), r.pick([0, 1000, 1001, -1]))],
+  [1, (r, path) => op('chown', path(), -1, r.pick([0, 1000, 1001]))],
   [
     2,
     (r, path) => op('utimes', path(), 1_100_000_000 + r.below(9), 1_200_000_000 + r.below(9), r.below(1e9)),
