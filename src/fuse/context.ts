@@ -37,6 +37,8 @@ export class Context {
   stat = new Stat();
   caller: CallerSlot = { uid: 0, gid: 0, pid: 0, umask: 0 };
   dir: DirWriter<object>;
+  /** Puts a file's content into the kernel's page cache; see KernelNotifier.store. */
+  store: (nodeid: number, data: Buffer) => void = () => {};
   terms: Terms = { minor: 0, passthrough: false, setxattrExt: false };
 
   /** `cacheDirectories`: the kernel may keep listings, and invalidates them when it changes the directory. */

@@ -36,6 +36,11 @@ export interface Opened<H> {
   readonly backing?: number;
   /** What the kernel has cached of this node's data is still right. */
   readonly keepCache: boolean;
+  /**
+   * The whole content of a small file, to be put into the page cache along with the answer: its reader then asks for
+   * nothing more. Needs keepCache.
+   */
+  readonly preload?: Buffer;
 }
 
 /** What the kernel can be told without being asked. Nodes it does not know are ignored. */

@@ -47,6 +47,11 @@ export class IoModes {
     return this.bypassed.size === 0 || !this.bypassed.delete(nodeid);
   }
 
+  /** Has the node no other open than the one just entered? */
+  isAlone(nodeid: number): boolean {
+    return this.modes.get(nodeid)?.opens === 1;
+  }
+
   leave(nodeid: number): void {
     const mode = this.modes.get(nodeid);
     if (mode === undefined) return;

@@ -160,6 +160,7 @@ export const COPY_IN = struct({
 });
 export const SYNCFS_IN = struct({ padding: 0, words: 2 });
 export const INVAL_INODE_OUT = struct({ nodeid: 0, offset: 2, length: 4, words: 6 });
+export const STORE_OUT = struct({ nodeid: 0, offset: 2, size: 4, padding: 5, words: 6 });
 export const INVAL_ENTRY_OUT = struct({ parent: 0, namelen: 2, flags: 3, words: 4 });
 
 const HIGH = 4294967296;

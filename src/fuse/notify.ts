@@ -4,7 +4,7 @@
 import type { ByteString } from '../base/index.js';
 import type { Channel } from './channel.js';
 import type { Notifier } from './filesystem.js';
-import { INVAL_ENTRY_OUT, INVAL_INODE_OUT, OUT_HEADER, put64, wordsOf } from './layout.js';
+import { INVAL_ENTRY_OUT, INVAL_INODE_OUT, OUT_HEADER, put64, STORE_OUT, wordsOf } from './layout.js';
 import type { NodeTable } from './nodes.js';
 import { NOTIFY } from './protocol.js';
 
@@ -65,6 +65,18 @@ export class KernelNotifier implements Notifier<object> {
       this.channel.write(buffer, ends, 1);
     }
     this.stale.clear();
+  }
+
+  /**
+   * Puts the whole content of a file into the kernel's page cache, at once. Only for a node that nobody has open: a reader
+   * who waits for us may hold the lock of a page.
+   */
+  store(id: number, data: Buffer): void {
+    const { buffer, words, body } = message(NOTIFY.STORE, STORE_OUT.words * 4 + data.length);
+    put64(words, body + STORE_OUT.nodeid, id);
+    words[body + STORE_OUT.size] = data.length;
+    data.copy(buffer, (body + STORE_OUT.words) * 4);
+    this.channel.write(buffer, Int32Array.of(buffer.length), 1);
   }
 
   /** Settles when every notice that was asked for has been written. */

@@ -34,6 +34,8 @@ function admit(c: Context, nodeid: number, opened: Opened<object>, skip: number)
   const backing = c.modes.enter(nodeid, opened.backing);
   if (backing > 0) return encodeOpen(c.reply, skip, fh, FOPEN.PASSTHROUGH, backing);
   const fresh = c.modes.cacheIsGood(nodeid);
+  const { preload } = opened;
+  if (preload !== undefined && fresh && c.modes.isAlone(nodeid)) c.store(nodeid, preload);
   return encodeOpen(c.reply, skip, fh, opened.keepCache && fresh ? FOPEN.KEEP_CACHE : 0, 0);
 }
 

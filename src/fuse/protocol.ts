@@ -122,7 +122,7 @@ export const SETXATTR_ACL_KILL_SGID = 1;
 export const FSYNC_FDATASYNC = 1;
 
 /** Codes of unasked messages to the kernel; they travel in the error field of a reply with unique 0. */
-export const NOTIFY = Object.freeze({ INVAL_INODE: 2, INVAL_ENTRY: 3 });
+export const NOTIFY = Object.freeze({ INVAL_INODE: 2, INVAL_ENTRY: 3, STORE: 4 });
 
 /** Largest WRITE and READ in bytes, and the same in pages (the kernel's default limit). */
 export const MAX_WRITE = 1 << 20;

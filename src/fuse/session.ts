@@ -68,6 +68,7 @@ export class Session implements Receiver {
     this.onError =
       options.onError ?? ((error, operation) => process.emitWarning(`${operation}: ${String(error)}`));
     this.notifier = new KernelNotifier(this.context.nodes, channel, () => this.flushSoon());
+    this.context.store = (id, data) => this.notifier.store(id, data);
   }
 
   async serve(): Promise<void> {

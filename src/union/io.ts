@@ -27,6 +27,9 @@ import type { Stack } from './stack.js';
 /** Writes up to this many bytes are made at once: a worker would cost more than the copy into the page cache. */
 const SMALL_WRITE = 128 * 1024;
 const KEPT_FLAGS = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC;
+/** Files of this size or more are not preloaded. */
+const SMALL_FILE = 32 * 1024;
+const small = Buffer.allocUnsafeSlow(SMALL_FILE);
 const scratch = new Stat();
 
 /** An open file. */
@@ -93,7 +96,21 @@ export function open(
 function opened(stack: Stack, node: Node, flags: number): Opened<FileHandle> {
   const kept = flags & KEPT_FLAGS;
   const fd = openReal(node, kept | (flags & O.TRUNC));
-  return openedAs(stack, node, kept, fd);
+  const result = openedAs(stack, node, kept, fd);
+  if (result.backing !== undefined || node.isUpper() || node.preloaded) return result;
+  node.preloaded = true;
+  const preload = smallContent(fd);
+  return preload === null ? result : { ...result, preload };
+}
+
+/**
+ * All of a small lower file, if it can be had without waiting for a disk. The first reader is spared a round trip; pages
+ * that the kernel drops later are read as usual.
+ */
+function smallContent(fd: number): Buffer | null {
+  const got = preadNowait(fd, small, 0, small.length, 0);
+  if (got <= 0 || got === small.length || !isEnd(fd, got)) return null;
+  return small.subarray(0, got);
 }
 
 /** A handle for a descriptor of the node's real file, which it takes over. */

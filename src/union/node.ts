@@ -41,13 +41,14 @@ interface Rare {
 }
 
 const KNOWN = 0x100;
+const PRELOADED = 0x200;
 
 /** A file that is not a directory. */
 export class Node {
   /** The session keeps its number here; room for it is made with the object. */
   [SESSION_SLOT] = 0;
   private ownName: ByteString;
-  /** The d_type, and KNOWN. */
+  /** The d_type, and the two bits above. */
   private bits: number;
   private rare: Rare | null = null;
 
@@ -76,6 +77,14 @@ export class Node {
   }
   set known(value: boolean) {
     this.bits = value ? this.bits | KNOWN : this.bits & ~KNOWN;
+  }
+
+  /** The kernel was given the file's content when it was first opened. */
+  get preloaded(): boolean {
+    return (this.bits & PRELOADED) !== 0;
+  }
+  set preloaded(value: boolean) {
+    this.bits = value ? this.bits | PRELOADED : this.bits & ~PRELOADED;
   }
 
   get name(): ByteString {

@@ -202,7 +202,7 @@ const special: readonly Row[] = [
       does('chmod', 'm', 0o600),
     ],
     tree: ['m 1:3', 'z 1:5'],
-    needs: ['vfs'],
+    needs: ['vfs', 'devices'],
   },
   {
     name: 'special files are hard-linked and unlinked',

@@ -86,3 +86,23 @@ void t.test('when the daemon is killed the mount says so and can be taken off', 
   t.equal(stage.in('cat kept file'), 'synced\nx\nmore\n', 'a new mount has all that was written');
   again.umount();
 });
+
+void t.test('what was fsynced before the daemon was killed is there', async t => {
+  const stage = setStage(t, laminafs, { layers });
+  const mounted = stage.mount();
+  // Appends to a lower file and tells of each line once it is synced; the daemon dies in the middle.
+  const script = 'i=0; while echo line $i >>file && sync file; do echo $i; i=$((i + 1)); done 2>/dev/null';
+  const writer = spawn('bash', ['-c', script], { cwd: stage.mnt });
+  let told = '';
+  for await (const data of writer.stdout) {
+    told += String(data);
+    if (told.split('\n').length > 20 && isRunning(mounted.daemon!)) process.kill(mounted.daemon!, 'SIGKILL');
+  }
+  killDaemon(mounted);
+  const synced = told.trim().split('\n').length;
+  t.ok(synced >= 20, `${synced} lines were acknowledged`);
+  const again = laminafs.mount(mounted.view);
+  const lines = stage.in('cat file').trim().split('\n');
+  t.strictSame(lines.slice(0, synced + 1), ['x', ...Array.from({ length: synced }, (_, i) => `line ${i}`)]);
+  again.umount();
+});

@@ -3,25 +3,26 @@
 import t from 'tap';
 import { eachKind, type Stage } from '../support/daemon-stage.js';
 
-const layers = `cd l1; for f in cp dd mmap trunc append rename; do seq 1 20000 >$f; done; seq 1 40000 >$S/longer; echo short >$S/shorter`;
+const layers = `cd l1; for f in cp dd mmap trunc append rename; do seq 1 20000 >$f; done; head -c 4000000 /dev/zero >f; seq 1 40000 >$S/longer; echo short >$S/shorter`;
 
-void eachKind(
-  t,
-  'a descriptor that was opened before copy-up reads what is written after it',
-  { layers },
-  stage => {
-    const { t } = stage;
-    t.equal(
-      stage.python(`
+/** Over kernel overlayfs, over lamina with passthrough, and over lamina that moves the data itself. */
+function everyWay(name: string, play: (stage: Stage) => void): void {
+  void eachKind(t, name, { layers }, play);
+  void eachKind(t, `${name}, without passthrough`, { layers, lamina: ['passthrough=off'] }, play);
+}
+
+everyWay('a descriptor that was opened before copy-up reads what is written after it', stage => {
+  const { t } = stage;
+  t.equal(
+    stage.python(`
 r = open('append', 'rb', buffering=0); r.read(10)
 w = open('append', 'r+b', buffering=0); w.write(b'CHANGED'); w.seek(0, 2); w.write(b'END')
 print(os.pread(r.fileno(), 7, 0), os.pread(r.fileno(), 9, os.fstat(r.fileno()).st_size - 3))
 os.ftruncate(w.fileno(), 4)
 print(os.fstat(r.fileno()).st_size, os.pread(r.fileno(), 100, 0), os.stat('append').st_size)`),
-      `b'CHANGED' b'END'\n4 b'CHAN' 4`,
-    );
-  },
-);
+    `b'CHANGED' b'END'\n4 b'CHAN' 4`,
+  );
+});
 
 const overwrite = (stage: Stage, file: string, script: string, source: string): void => {
   const { t } = stage;
@@ -32,7 +33,7 @@ const overwrite = (stage: Stage, file: string, script: string, source: string): 
   t.equal(stage.in(`stat -c %s ${file}`), stage.sh(`stat -c %s ${source}`), `${file} by ${source}`);
 };
 
-void eachKind(t, 'a lower file overwritten by a longer and a shorter one', { layers }, stage => {
+everyWay('a lower file overwritten by a longer and a shorter one', stage => {
   overwrite(stage, 'cp', 'cp $S/longer cp', 'longer');
   overwrite(stage, 'cp', 'cp $S/shorter cp', 'shorter');
   overwrite(stage, 'dd', 'dd if=$S/longer of=dd bs=7777 conv=notrunc status=none', 'longer');
@@ -47,7 +48,7 @@ void eachKind(t, 'a lower file overwritten by a longer and a shorter one', { lay
   stage.t.equal(stage.in('cmp cp $S/shorter; cmp dd $S/shorter; cmp trunc $S/longer'), '', 'after a remount');
 });
 
-void eachKind(t, 'a lower file written through a shared mapping', { layers }, stage => {
+everyWay('a lower file written through a shared mapping', stage => {
   const { t } = stage;
   t.equal(
     stage.python(`
@@ -63,20 +64,15 @@ p = mmap.mmap(os.open('mmap', os.O_RDONLY), 0, mmap.MAP_PRIVATE, mmap.PROT_READ)
   t.equal(stage.in('head -c 7 mmap'), 'WRITTEN');
 });
 
-void eachKind(
-  t,
-  'many writers of one lower file copy it up once',
-  { layers: 'head -c 4000000 /dev/zero >l1/f' },
-  stage => {
-    const { t } = stage;
-    const script =
-      'for i in {0..9}; do printf $i | dd of=f bs=1 seek=$((i * 400000)) conv=notrunc status=none & done; wait';
-    stage.in(script);
-    t.equal(stage.in('tr -d "\\0" <f; stat -c %s f'), '01234567894000000\n');
-  },
-);
+everyWay('many writers of one lower file copy it up once', stage => {
+  const { t } = stage;
+  const script =
+    'for i in {0..9}; do printf $i | dd of=f bs=1 seek=$((i * 400000)) conv=notrunc status=none & done; wait';
+  stage.in(script);
+  t.equal(stage.in('tr -d "\\0" <f; stat -c %s f'), '01234567894000000\n');
+});
 
-void eachKind(t, 'O_APPEND and O_DIRECT writers of a lower file', { layers }, stage => {
+everyWay('O_APPEND and O_DIRECT writers of a lower file', stage => {
   const { t } = stage;
   t.equal(
     stage.python(`

@@ -66,6 +66,22 @@ void eachKind(
   },
 );
 
+void t.test('a name that is a whiteout in some spelling cannot be made', async t => {
+  const stage = setStage(t, laminafs, { layers: 'echo x >l1/foo' });
+  stage.mount();
+  for (const change of [
+    'echo x >.wh.foo',
+    'mkdir .wh..wh..opq',
+    'mv foo .wh.x',
+    'ln foo .wh.y',
+    'ln -s foo .wh.z',
+    'mkfifo .wh.p',
+  ]) {
+    t.match(stage.in(`(${change}) 2>&1 || true`), /Operation not permitted/, change);
+  }
+  t.equal(stage.in('ls -A; cat foo'), 'foo\nx\n', 'and nothing is hidden by trying');
+});
+
 const owned =
   'touch l1/root l1/user l1/far; chown 1005:1006 l1/user; chown 70000:70000 l1/far; chown 1000:1000 l1 l1/root';
 

@@ -44,12 +44,12 @@ async function inDebian(t: Test, kind: Kind, play: (system: System) => void): Pr
 
 function packages(system: System): void {
   const { t, root } = system;
-  sh('cd "$R/root" && apt-get -q download hello hostname', { env: { R: root } });
+  system.in('apt-get -q update; cd /root; apt-get -q download hello hostname');
   system.in('dpkg -i /root/hello_*.deb');
   t.match(system.in('hello -g "it runs"; dpkg -s hello'), /it runs[\s\S]*install ok installed/, 'dpkg -i');
   system.in('dpkg -i /root/hostname_*.deb; dpkg --verify hostname');
   t.pass('a package of the base is replaced by itself');
-  system.in('apt-get -q update; apt-get -q -y --no-install-recommends install less ed');
+  system.in('apt-get -q -y --no-install-recommends install less ed');
   t.match(
     system.in('printf "%s\\n" a b | ed -s /dev/stdin; less --version; dpkg --audit'),
     /less \d/,

@@ -99,7 +99,8 @@ export class MemoryCalls {
     if (target === null && (flags & RENAME.EXCHANGE) !== 0) throw new SysError(E.ENOENT, to);
     if (target !== null && (flags & RENAME.NOREPLACE) !== 0) throw new SysError(E.EEXIST, to);
     if (`${to}/`.startsWith(`${from}/`) && to !== from) throw new SysError(E.EINVAL, to);
-    if ((flags & RENAME.EXCHANGE) !== 0 && `${from}/`.startsWith(`${to}/`)) throw new SysError(E.EINVAL, from);
+    if ((flags & RENAME.EXCHANGE) !== 0 && `${from}/`.startsWith(`${to}/`))
+      throw new SysError(E.EINVAL, from);
     if (target !== null && target.ino === source.ino) return;
     await this.client.rename(this.at(from), this.at(to), flags);
   }

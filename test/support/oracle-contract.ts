@@ -2,7 +2,16 @@
 // command then mounts; then over every subject, each of whose uppers the kernel then mounts.
 import { readFileSync } from 'node:fs';
 import type { Test } from 'tap';
-import { batchesOf, type Blur, checkExchange, checkOracle, checkRow, exact, type Ran, runBatch } from './oracle.js';
+import {
+  type Blur,
+  batchesOf,
+  checkExchange,
+  checkOracle,
+  checkRow,
+  exact,
+  type Ran,
+  runBatch,
+} from './oracle.js';
 import { type Feature, needsOf, type Row } from './oracle-row.js';
 import { kernel, lamina, type Subject } from './subject.js';
 

@@ -18,6 +18,8 @@ export type Feature =
   | 'file-flags'
   | 'acl'
   | 'locks'
+  /** Device nodes that work when they are opened. */
+  | 'devices'
   | 'exact-times'
   /** Names and values that are not UTF-8. */
   | 'raw-names'

@@ -19,6 +19,7 @@ const beyondLibfuse2: readonly Feature[] = [
   'callers',
   'exact-times',
   'raw-names',
+  'devices',
 ];
 
 /** libfuse 2 gives neither types nor inode numbers in listings, no link counts to trust, and times in milliseconds. */
@@ -28,8 +29,7 @@ const libfuse2: Blur = {
       .replace(/ links \d+/, '')
       .replace(/ \| same as [^|]*(?= \||$)/, '')
       .replace(/ (-?\d+\.\d+|recent)(?= \||$)/, ''),
-  outcome: text =>
-    text.replace(/:\d+(?= |$)/g, '').replace(/^(\w+ \d+ \d+:?\d*) \d+ (\d+)$/, '$1 $2'),
+  outcome: text => text.replace(/:\d+(?= |$)/g, '').replace(/^(\w+ \d+ \d+:?\d*) \d+ (\d+)$/, '$1 $2'),
 };
 
 /** What only a kernel does; the memory channel has none. */
@@ -42,7 +42,7 @@ const all: readonly Candidate[] = [
   { subject: memory, lacks: new Set(beyondMemory) },
 ];
 
-const wanted = process.env['LAMINA_SUBJECTS']?.split(',');
+const wanted = process.env.LAMINA_SUBJECTS?.split(',');
 
 export const candidates: readonly Candidate[] =
   wanted === undefined ? all : all.filter(({ subject }) => wanted.includes(subject.name));

@@ -10,7 +10,7 @@ import { buildLayer, type Layer, openDir } from './lowers.js';
 import type { Outcome } from './ops.js';
 import { type Row, shape } from './oracle-row.js';
 import { workRubbish } from './oracle-work.js';
-import { kernel, type Mounted, type MountSpec, type Subject } from './subject.js';
+import type { Mounted, MountSpec, Subject } from './subject.js';
 import { Scratch } from './subject-scratch.js';
 import { differences, type Snapshot, snapshot } from './tree.js';
 import { fingerprint } from './tree-fingerprint.js';
@@ -103,7 +103,7 @@ export async function runBatch(batch: Batch, subject: Subject, other: Subject | 
     await mounted(subject, places.spec, async mount => {
       for (const row of batch.rows) rows.set(row, await runRow(row, mount, placeOf(batch, row)));
     });
-    const damage = subject === kernel ? [] : workRubbish(places.spec.work);
+    const damage = subject.isOverlayfs ? [] : workRubbish(places.spec.work);
     if (other !== null) {
       await mounted(other, places.spec, async mount => {
         for (const row of batch.rows) rows.get(row)!.exchanged = await look(mount, placeOf(batch, row));

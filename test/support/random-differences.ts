@@ -29,16 +29,20 @@ export const intended: readonly IntendedDifference[] = [
   },
   {
     why: 'an unlinked lower file has no name left: overlayfs shows the count that the lower layer has, we show 0',
-    applies: (step, oracle, found) => step.call === 'fstat' && oracle.replace(/^(.*) 1 (\d+)$/, '$1 0 $2') === found,
+    applies: (step, oracle, found) =>
+      step.call === 'fstat' && oracle.replace(/^(.*) 1 (\d+)$/, '$1 0 $2') === found,
   },
   {
     why: 'copy-up keeps every hole; overlayfs fills those in the last megabyte of a file',
-    applies: (step, oracle, found) => step.call === 'seek' && /^(at \d+|ENXIO)$/.test(oracle) && /^(at|ENXIO)/.test(found),
+    applies: (step, oracle, found) =>
+      step.call === 'seek' && /^(at \d+|ENXIO)$/.test(oracle) && /^(at|ENXIO)/.test(found),
   },
   {
     why: 'trusted attributes are not listed for a caller who is not root; the test keeps CAP_SYS_ADMIN, which we cannot see',
     applies: (step, oracle, found) =>
-      step.call === 'listxattr' && step.as !== undefined && oracle.replace(/ ?trusted\.\S+/g, '').trim() === found,
+      step.call === 'listxattr' &&
+      step.as !== undefined &&
+      oracle.replace(/ ?trusted\.\S+/g, '').trim() === found,
   },
   {
     why: 'with userxattr the index of overlayfs has no marks on symlinks and special files, and it takes them for stale',

@@ -191,7 +191,7 @@ class Run {
     const [oracle, found] = await this.snapshots();
     this.hints.paths = [...oracle.inodes.keys()].filter(path => path !== '');
     // The kernel's own numbers do contradict each other over layers that it did not write.
-    if (found.problems.length > 0 && this.subject !== kernel)
+    if (found.problems.length > 0 && !this.subject.isOverlayfs)
       return `contradictions in the tree:\n${found.problems.join('\n')}`;
     const difference = differences(oracle.lines, found.lines);
     return difference === ''
@@ -251,8 +251,7 @@ class Run {
       (error: unknown) => String(error),
     );
     if (failure !== null) return failure;
-    // The kernel leaves its shared whiteout there until the next mount.
-    if (this.subject === kernel) return null;
+    if (this.subject.isOverlayfs) return null;
     const rubbish = workRubbish(this.places.spec(this.kernelSide === 0 ? 1 : 0).work);
     return rubbish.length === 0 ? null : rubbish.join('\n');
   }

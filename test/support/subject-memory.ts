@@ -69,13 +69,14 @@ class MemoryTree implements Tree {
 
   async run(step: Op): Promise<Outcome> {
     const method = this.calls[step.call as keyof MemoryCalls] as
-      | ((...args: (string | number)[]) => Promise<string | void>)
+      | ((...args: (string | number)[]) => Promise<unknown>)
       | undefined;
     if (method === undefined) return `${step.call} is not carried without a kernel`;
     const who = step.as ?? { uid: 0, gid: 0, umask: 0o022 };
     this.client.as(who.uid, who.gid, who.umask);
     try {
-      return (await method.apply(this.calls, [...step.args])) ?? 'ok';
+      const found = await method.apply(this.calls, [...step.args]);
+      return typeof found === 'string' ? found : 'ok';
     } catch (error) {
       if (error instanceof SysError) return error.code;
       throw error;

@@ -4,7 +4,7 @@
 
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { E, errnoName, ok, SysError } from '../../src/base/index.js';
+import { ok, SysError } from '../../src/base/index.js';
 import { AT, native, O } from '../../src/sys/index.js';
 import { type Op, type Outcome, SystemRunner } from './ops.js';
 import { startDaemon } from './subject-daemon.js';
@@ -36,6 +36,9 @@ export interface Mounted {
 
 export interface Subject {
   readonly name: string;
+  /** It is overlayfs: it leaves its shared whiteout in the work directory, and over layers that it did not write its inode
+   * numbers may contradict each other. */
+  readonly isOverlayfs?: boolean;
   /** Why it cannot run here, or null. */
   available(): string | null;
   /** Rejects with a SysError or an Error that carries the subject's message when the mount is refused. */
@@ -81,6 +84,7 @@ function umount(mountpoint: string): void {
 /** Kernel overlayfs: the oracle. */
 export const kernel: Subject = {
   name: 'kernel',
+  isOverlayfs: true,
   available: () => (process.getuid?.() === 0 ? null : 'mounting kernel overlayfs needs root'),
   async mount(spec) {
     const rc = native.mount('overlay', spec.mountpoint, 'overlay', 0, optionString(spec));
@@ -94,8 +98,7 @@ export const kernel: Subject = {
   },
 };
 
-const command =
-  process.env['LAMINA_MAIN'] ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const command = process.env.LAMINA_MAIN ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 function daemonSubject(name: string, extra: readonly string[]): Subject {
   return {
@@ -127,12 +130,3 @@ export const lamina: Subject = daemonSubject('lamina', []);
 
 /** The real command over libfuse 2. */
 export const fuseNative: Subject = daemonSubject('fuse-native', ['transport=fuse-native']);
-
-/** The errno name in a failure to mount, or its text. */
-export function mountFailure(error: unknown): string {
-  if (error instanceof SysError) return errnoName(error.errno);
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** EBUSY as a name, for callers that retry. */
-export const busy = errnoName(E.EBUSY);

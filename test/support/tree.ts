@@ -189,7 +189,8 @@ function readBlocks(fd: number, path: string): Buffer {
 export function condensed(data: Buffer): Buffer {
   if (data.length <= largeFile) return data;
   const parts: Buffer[] = [];
-  for (let at = 0; at < data.length; at += blockSize) parts.push(...nonZero(data.subarray(at, at + blockSize), at));
+  for (let at = 0; at < data.length; at += blockSize)
+    parts.push(...nonZero(data.subarray(at, at + blockSize), at));
   return Buffer.concat(parts);
 }
 

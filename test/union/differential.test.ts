@@ -13,6 +13,8 @@ const seed = number('LAMINA_SEED', 0);
 const seeds = seed === 0 ? Array.from({ length: number('LAMINA_SEEDS', 40) }, (_, i) => i + 1) : [seed];
 const count = number('LAMINA_OPS', 250);
 
+t.setTimeout(300_000);
+
 for (const each of seeds) {
   t.test(`seed ${each}`, async sub => {
     const sequence = sequenceOf(each, count);
@@ -24,7 +26,7 @@ for (const each of seeds) {
       return;
     }
     const failed = { ...result, finding: result.finding };
-    const small = process.env['LAMINA_SHRINK'] === '1' ? await shrink(sequence, lamina, failed) : null;
+    const small = process.env.LAMINA_SHRINK === '1' ? await shrink(sequence, lamina, failed) : null;
     const { steps, finding } = small ?? failed;
     const layers = small === null ? '' : JSON.stringify([small.sequence.lowers, small.sequence.upper]);
     sub.fail(`seed ${each}, operation ${finding.step}`, {
