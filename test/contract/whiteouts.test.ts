@@ -246,6 +246,16 @@ const stale: readonly Row[] = [
     tree: [],
   },
   {
+    name: 'a directory with only xattr whiteouts in a lower layer can be removed',
+    lowers: [{ d: xwhiteouts(), 'd/f': xattrWhiteout() }, { 'd/f': 'low' }],
+    steps: [gives('', 'readdir', 'd'), fails('ENOTEMPTY', 'rmdir', 'd')],
+    differs: {
+      why: 'overlayfs takes xattr whiteouts for content when it removes a directory',
+      outcomes: ['', 'ok'],
+      tree: true,
+    },
+  },
+  {
     name: 'a directory with only whiteouts in a lower layer can be removed',
     lowers: [{ d: copiedUp, 'd/f': whiteout() }, { 'd/f': 'low' }],
     steps: [does('rmdir', 'd')],

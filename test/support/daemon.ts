@@ -104,11 +104,16 @@ export function isRunning(pid: number): boolean {
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
-/** Waits until a process that is not our child has ended; throws after `seconds`. */
-export function waitGone(pid: number, seconds = 30): void {
-  for (const end = Date.now() + seconds * 1000; isRunning(pid); Atomics.wait(pause, 0, 0, 2)) {
-    if (Date.now() > end) throw new Error(`process ${pid} is still there after ${seconds} s`);
+/** Waits for something that nobody tells us of; throws after `seconds`, saying that `what` did not come. */
+export function waitUntil(condition: () => boolean, what: string, seconds = 30): void {
+  for (const end = Date.now() + seconds * 1000; !condition(); Atomics.wait(pause, 0, 0, 2)) {
+    if (Date.now() > end) throw new Error(`after ${seconds} s still not: ${what}`);
   }
+}
+
+/** Waits until a process that is not our child has ended. */
+export function waitGone(pid: number): void {
+  waitUntil(() => !isRunning(pid), `the end of process ${pid}`);
 }
 
 /** Unmounts what is mounted at `mountpoint`, trying again while the kernel still lets go of it. */

@@ -2,7 +2,7 @@
 // same tree, and interchange both ways (the kernel mounts the upper that the subject wrote, the subject mounts the
 // kernel's), with every lower layer unchanged to the last bit. Rows that can share a mount do: each has a directory of
 // its own in it.
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { native } from '../../src/sys/index.js';
@@ -70,6 +70,8 @@ function writeLayers(batch: Batch): Places {
   const place = (name: string): string => {
     const path = join(scratch.path, name);
     mkdirSync(path);
+    // The union in this process (subject-memory.ts) has set the umask to 0.
+    chmodSync(path, 0o755);
     return path;
   };
   const depth = Math.max(...batch.rows.map(row => row.lowers.length), batch.readonly ? 2 : 1);

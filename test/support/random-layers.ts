@@ -16,8 +16,6 @@ import {
   socket,
   symlink,
   whiteout,
-  xattrWhiteout,
-  xwhiteouts,
 } from './lowers.js';
 import type { Random } from './random.js';
 
@@ -58,16 +56,10 @@ function content(random: Random): Entry {
   return file(data, { ...meta(random, false), ...sparse });
 }
 
-/** A layer of about `size` entries over the layer `below`, which is null for the lowest and 'upper' for the upper. */
-export function randomLayer(
-  random: Random,
-  size: number,
-  prefix: Prefix,
-  below: Layer | 'upper' | null,
-): Layer {
+/** A layer of about `size` entries. The lowest has little to hide. */
+export function randomLayer(random: Random, size: number, prefix: Prefix, lowest: boolean): Layer {
   const layer: Record<string, Entry> = {};
   const dirs = [''];
-  const xattrDirs: string[] = [];
   const files: string[] = [];
   for (let i = 0; i < size; i++) {
     const parent = random.pick(dirs);
@@ -83,30 +75,15 @@ export function randomLayer(
       [1, () => random.pick([chr(1, 3, { mode: 0o666 }), blk(240, 7)])],
     ];
     if (files.length > 0) kinds.push([3, () => hardlink(random.pick(files))]);
-    if (below !== null || random.oneIn(6)) {
+    if (!lowest || random.oneIn(6)) {
       kinds.push([4, whiteout], [3, () => opaque(meta(random, true), prefix)]);
-      if (mayHoldXattrWhiteouts(parent, name, below)) kinds.push([4, () => xwhiteouts(prefix)]);
-      if (xattrDirs.includes(parent)) kinds.push([6, () => xattrWhiteout(prefix)]);
     }
     const entry = random.weighted(kinds)();
     layer[path] = entry;
-    if (entry.kind === 'dir') {
-      dirs.push(path);
-      if (entry.xattrs?.[`${prefix}.overlay.opaque`] === 'x') xattrDirs.push(path);
-    } else if (entry.kind === 'file' && entry.xattrs?.[`${prefix}.overlay.whiteout`] === undefined)
-      files.push(path);
+    if (entry.kind === 'dir') dirs.push(path);
+    else if (entry.kind === 'file') files.push(path);
   }
   return markOrigins(layer, prefix);
-}
-
-/**
- * Kernel overlayfs reads xattr whiteouts in lower layers only, and hides them from listings only where directories merge
- * (see test/contract/differences.md): in a directory of the root that the next layer has too.
- */
-function mayHoldXattrWhiteouts(parent: string, name: string, below: Layer | 'upper' | null): boolean {
-  if (below === null || below === 'upper' || parent !== '') return false;
-  const next = below[name];
-  return next !== undefined && typeof next !== 'string' && next.kind === 'dir';
 }
 
 /**
@@ -117,10 +94,9 @@ function markOrigins(layer: Record<string, Entry>, prefix: Prefix): Layer {
   for (const [path, entry] of Object.entries(layer)) {
     const isWhiteout =
       entry.kind === 'node' && entry.major === 0 && entry.minor === 0 && entry.type === S.IFCHR;
-    const isXattr = entry.xattrs?.[`${prefix}.overlay.whiteout`] !== undefined;
     const parent = path.slice(0, Math.max(0, path.lastIndexOf('/')));
     const above = layer[parent];
-    if ((!isWhiteout && !isXattr) || above === undefined) continue;
+    if (!isWhiteout || above === undefined) continue;
     layer[parent] = { ...above, xattrs: { ...above.xattrs, [`${prefix}.overlay.origin`]: '' } };
   }
   return layer;

@@ -24,6 +24,8 @@ export interface Sequence {
   readonly upper: Layer;
   /** How many operations to make, or the steps themselves. */
   readonly ops: number | readonly Step[];
+  /** Of made steps, every so-manieth is an exchange. */
+  readonly exchangeEvery: number;
 }
 
 /** An operation on both sides, or null: unmount, and let each side mount what the other wrote. */
@@ -45,16 +47,15 @@ export interface Result {
 /** Operations between two comparisons of the whole trees. */
 const compareEvery = 25;
 
-export function sequenceOf(seed: number, count: number): Sequence {
+export function sequenceOf(seed: number, count: number, exchangeEvery = count >> 1): Sequence {
   const random = new Random(seed);
   const variant = variantOf(random);
   const depth = 1 + random.below(5);
-  const lowers: Layer[] = [];
-  while (lowers.length < depth) {
-    lowers.unshift(randomLayer(random, 10 + random.below(30), variant.prefix, lowers[0] ?? null));
-  }
-  const upper = random.oneIn(2) ? randomLayer(random, random.below(20), variant.prefix, 'upper') : {};
-  return { seed, variant, lowers, upper, ops: count };
+  const lowers = Array.from({ length: depth }, (_, i) =>
+    randomLayer(random, 10 + random.below(30), variant.prefix, i === depth - 1),
+  );
+  const upper = random.oneIn(2) ? randomLayer(random, random.below(20), variant.prefix, false) : {};
+  return { seed, variant, lowers, upper, ops: count, exchangeEvery };
 }
 
 /** A directory for each layer, written once for what is shared and twice for what is not. */
@@ -154,7 +155,7 @@ class Run {
     const length = typeof ops === 'number' ? ops : ops.length;
     await this.mount();
     for (let i = 0; i < length; i++) {
-      const step = typeof ops === 'number' ? this.nextStep(i === length >> 1) : ops[i]!;
+      const step = typeof ops === 'number' ? this.nextStep(i) : ops[i]!;
       this.done.push(step);
       const found =
         step === null ? await this.exchange() : await this.step(step, (i + 1) % compareEvery === 0);
@@ -163,9 +164,8 @@ class Run {
     return this.exchange();
   }
 
-  /** Half way through, the two sides change places. */
-  private nextStep(half: boolean): Step {
-    return half ? null : randomOp(this.random, this.hints);
+  private nextStep(i: number): Step {
+    return (i + 1) % this.sequence.exchangeEvery === 0 ? null : randomOp(this.random, this.hints);
   }
 
   private async step(step: Op, wholeTree: boolean): Promise<string | null> {
