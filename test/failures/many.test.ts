@@ -18,7 +18,11 @@ void t.test('twenty thousand opens and mkdirs with 1024 descriptors', async t =>
   t.ok(used < 900, `descriptors stay far from the limit: ${idle} before, ${used} after`);
   stage.in('for d in {1..100}; do for f in {1..10}; do echo >>$d/$f; mv $d/$f $d/x$f; done; done');
   stage.in(`cp -r new again; rm -r again`);
-  t.ok(descriptors(daemon!) < used + 64, 'and flat, over copy-ups, renames and another tree');
+  waitUntil(
+    () => descriptors(daemon!) < used + 64,
+    'descriptors as few as before copy-ups, renames and a copy',
+    10,
+  );
   t.equal(
     stage.python(`
 files = [open('new/1/%d' % (i % 100 + 1)) for i in range(150)]
@@ -60,7 +64,7 @@ void t.test('a directory of 100 000 entries', async t => {
   t.equal(stage.in('ls d | wc -l'), '99993\n');
   stage.in('rm -rf d; mkdir d');
   t.equal(stage.in('ls -A d'), '');
-  t.ok(descriptors(view.daemon!) < 100, 'and no descriptor is kept for any of them');
+  waitUntil(() => descriptors(view.daemon!) < 100, 'no descriptor is kept for any of them', 10);
 });
 
 void t.test('500 layers with paths of 200 bytes, and every awkward character', async t => {

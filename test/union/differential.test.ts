@@ -1,5 +1,5 @@
 // Random sequences of operations over random layers, on lamina and on kernel overlayfs side by side: nothing may differ
-// but what random-differences.ts lists. LAMINA_SEED=N runs that seed only; LAMINA_OPS is the number of operations for
+// but what random-differences.ts lists. LAMINA_SEED is the first seed (given alone, the only one), LAMINA_OPS how many operations for
 // each seed, LAMINA_SEEDS the number of seeds; LAMINA_SHRINK=1 looks for a shorter failing sequence.
 import t from 'tap';
 import { showOp } from '../support/ops.js';
@@ -9,8 +9,11 @@ import { lamina } from '../support/subject.js';
 
 const number = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
 
-const seed = number('LAMINA_SEED', 0);
-const seeds = seed === 0 ? Array.from({ length: number('LAMINA_SEEDS', 40) }, (_, i) => i + 1) : [seed];
+const first = number('LAMINA_SEED', 0);
+const seeds = Array.from(
+  { length: number('LAMINA_SEEDS', first === 0 ? 40 : 1) },
+  (_, i) => (first || 1) + i,
+);
 const count = number('LAMINA_OPS', 250);
 
 t.setTimeout(300_000);
