@@ -25,7 +25,8 @@ export const intended: readonly IntendedDifference[] = [
   {
     why: 'changing attributes of an unlinked lower file by its descriptor: overlayfs fails where it cannot copy up',
     applies: (step, oracle) =>
-      /^f(chmod|chown|utimes|setxattr)$/.test(step.call) && /^(EEXIST|EIO|ENOENT|ENOTDIR|ENOTEMPTY|ESTALE)$/.test(oracle),
+      /^f(chmod|chown|utimes|setxattr)$/.test(step.call) &&
+      /^(EEXIST|EIO|ENOENT|ENOTDIR|ENOTEMPTY|ESTALE)$/.test(oracle),
   },
   {
     why: 'an unlinked lower file has no name left: overlayfs shows the count that the lower layer has, we show 0',
