@@ -17,7 +17,8 @@ export const FUSE_NATIVE_LIMITS = Object.freeze({
   seek: 'SEEK_DATA and SEEK_HOLE see no holes',
   copyRange: 'copy_file_range copies through the caller; nothing is reflinked',
   readdirPlus: 'each name read from a directory costs a lookup',
-  statx: 'no birth time; times are whole milliseconds and not before 1970',
+  statx:
+    'no birth time; times are whole milliseconds and not before 1970, and utimens sets both times to the first',
   ioctl: 'file flags (lsattr, chattr) are ENOTTY',
   passthrough: 'data of open files passes through the daemon',
   acl: 'POSIX ACLs are stored but not enforced',

@@ -188,6 +188,7 @@ export function write(
   data: Buffer,
   killPrivileges: boolean,
 ): number | Promise<number> {
+  if (data.length === 0) return 0;
   const fd = handle.fd();
   if (killPrivileges) dropPrivileges(handle.node);
   if (data.length <= SMALL_WRITE) return ok(pwrite(fd, data, 0, data.length, offset), handle.node.describe());
