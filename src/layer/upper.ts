@@ -78,7 +78,7 @@ export class Upper {
 
   /** Notes on a directory of the upper that it gets such a file. */
   markVeils(dir: RealDir): void {
-    if (dir.veils) return;
+    if (dir.veils || this.abilities.namespace === null) return;
     ok(setxattr(dir.fd(), '', ownNoteName(this.namespace, 'veils'), Buffer.from('y'), 0), dir.describe());
     dir.veils = true;
   }

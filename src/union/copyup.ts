@@ -103,6 +103,7 @@ export function copyUpDir(stack: Stack, dir: Dir): void {
   crashPoint('copyup-dir:moved');
   const real = parent.upper().child(dir.name);
   dir.reals.unshift(real);
+  dir.version++;
   dir.defaultAcl = readMarks(real, stack.xattrNames.namespace, true).defaultAcl;
   dir.impure = false;
   dir.redirect = null;
@@ -274,11 +275,12 @@ function name(stack: Stack, unborn: Unborn, dirfd: number, as: ByteString): numb
 function linkLowerNames(stack: Stack, node: Node): boolean {
   if (node.links === null || node.links.lowerNames.length === 0 || !isInIndex(stack, node)) return false;
   const { root } = stack.upper!.index!;
-  const lowerNames = node.links.lowerNames;
-  for (let alias = lowerNames.pop(); alias !== undefined; alias = lowerNames.pop()) {
+  const { lowerNames } = node.links;
+  for (let alias = lowerNames.at(-1); alias !== undefined; alias = lowerNames.at(-1)) {
     const { parent, name: as } = alias;
     copyUpDir(stack, parent);
     place(stack, parent, dirfd => linkat(root.fd(), node.realName, dirfd, as, 0), as);
+    lowerNames.pop();
     crashPoint('copyup:linked');
   }
   return true;
@@ -294,6 +296,7 @@ function place(stack: Stack, parent: Dir, add: (dirfd: number) => number, as: By
   // Its change time is new all the same; tar calls a file changed when that moves under it.
   stack.notify.attributes(parent);
   parent.cover(as);
+  parent.version++;
 }
 
 /** Notes that an upper directory has files whose inode numbers come from elsewhere. */

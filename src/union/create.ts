@@ -2,7 +2,7 @@
 // a whiteout they are made in work and moved, so that nothing of the layers below shows through for a moment.
 import { type ByteString, crashPoint, DT, E, modeToType, ok, S, Stat, SysError } from '../base/index.js';
 import type { Caller } from '../fuse/index.js';
-import { isReservedName, isVeiled } from '../layer/index.js';
+import { isReservedName, isVeiled, removeEntry } from '../layer/index.js';
 import {
   AT,
   close,
@@ -78,10 +78,16 @@ function makeNew(
     asCaller(stack, caller, () => make(parent.upper().fd(), name, realMode(stack, masked))),
     what,
   );
-  writeOwner(stack, parent.upper().fd(), name, { ...caller, mode: masked });
-  crashPoint('create:made');
-  // Lower layers have no such name; saying so spares the kernel (and us) the search.
-  if (isDirectory && parent.isMerged()) stack.upper!.setOpaque(parent.upper().fd(), name);
+  try {
+    writeOwner(stack, parent.upper().fd(), name, { ...caller, mode: masked });
+    crashPoint('create:made');
+    // Lower layers have no such name; saying so spares the kernel (and us) the search.
+    if (isDirectory && parent.isMerged()) stack.upper!.setOpaque(parent.upper().fd(), name);
+  } catch (error) {
+    if (rc > 0) close(rc);
+    removeEntry(parent.upper().fd(), name);
+    throw error;
+  }
   return rc;
 }
 
@@ -207,8 +213,15 @@ export function makeVeiled(
 ): Node {
   const upper = stack.writable();
   makeNew(stack, caller, parent, name, S.IFREG | (mode & 0o7777), (dirfd, as, masked) => {
+    upper.markVeils(parent.upper());
     const rc = mknodat(dirfd, as, masked, 0, 0);
-    if (rc >= 0) upper.veil(parent.upper(), dirfd, as);
+    if (rc < 0) return rc;
+    try {
+      upper.veil(parent.upper(), dirfd, as);
+    } catch (error) {
+      removeEntry(dirfd, as);
+      throw error;
+    }
     return rc;
   });
   return born(stack, parent, name, out);
@@ -288,8 +301,10 @@ export function makeLink(
 function linkNow(stack: Stack, node: Node, parent: Dir, name: ByteString, out: Stat): Node {
   checkNew(parent, name);
   copyUpDir(stack, parent);
-  noteNlink(stack, node);
   const upper = stack.upper!;
+  markImpure(stack, parent);
+  if (node.type === DT.CHR) upper.markVeils(parent.upper());
+  noteNlink(stack, node);
   const over = parent.hasWhiteout(name);
   const temp = upper.temporaryName();
   const dirfd = over ? upper.work.rootFd : parent.upper().fd();
@@ -301,8 +316,6 @@ function linkNow(stack: Stack, node: Node, parent: Dir, name: ByteString, out: S
     parent.cover(name);
   }
   crashPoint('link:made');
-  markImpure(stack, parent);
-  if (node.type === DT.CHR) upper.markVeils(parent.upper());
   changeNlink(stack, node, 1);
   if (node.detached >= 0 && !isInIndex(stack, node)) {
     node.releaseDetached();

@@ -54,8 +54,10 @@ function lookupLayer(stack: Stack, base: RealDir, walk: Walk): RealDir | null {
   for (let i = 0; i < parts.length && real !== null; i++) {
     const part = parts[i]!;
     const rest = parts.slice(i + 1);
-    real = lookupSingle(stack, real, walk, before, part, rest.length === 0 ? '' : `/${rest.join('/')}`);
-    before += `${part}/`;
+    const after = rest.length === 0 ? '' : `/${rest.join('/')}`;
+    real = lookupSingle(stack, real, walk, before, part, after);
+    // A redirect on the way has put another path before what is left.
+    before = `${walk.path.slice(0, walk.path.length - after.length)}/`;
   }
   return real;
 }

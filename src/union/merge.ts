@@ -1,8 +1,9 @@
 // The merged map of a directory: built once from the listings of its real directories, and then the truth, because lower
 // layers do not change and the upper changes only through us. Big directories are listed on a worker; until that is done
 // single names are looked for in the layers.
-import { type ByteString, DT, modeToType, Stat } from '../base/index.js';
+import { type ByteString, DT, E, isErrno, modeToType, Stat } from '../base/index.js';
 import {
+  isReservedName,
   isVeiled,
   type Listing,
   list,
@@ -81,11 +82,13 @@ export function find(dir: Dir, name: ByteString): Entry | Node | undefined {
   if (known !== undefined || dir.complete) return known;
   if (dir.listing === null) {
     if (!isBig(dir)) {
-      completeNow(dir);
-      return dir.names.get(name);
+      if (listNow(dir)) return dir.names.get(name);
+    } else {
+      // Whoever lists the directory is told why that fails; who looks for a name is answered without a listing.
+      completeSlowly(dir).catch(() => {});
     }
-    void completeSlowly(dir);
   }
+  if (isReservedName(name)) return undefined;
   const found = probe(dir, name);
   if (found.covered) dir.cover(name);
   if (found.whiteout) dir.addWhiteout(name);
@@ -99,6 +102,17 @@ export function complete(dir: Dir): void | Promise<void> {
   if (dir.listing !== null) return dir.listing;
   if (isBig(dir)) return completeSlowly(dir);
   completeNow(dir);
+}
+
+/** False for a directory that may be searched but not read (mode 0711, somebody else's). */
+function listNow(dir: Dir): boolean {
+  try {
+    completeNow(dir);
+    return true;
+  } catch (error) {
+    if (isErrno(error, E.EACCES)) return false;
+    throw error;
+  }
 }
 
 function completeNow(dir: Dir): void {

@@ -4,6 +4,7 @@ import { type ByteString, DT } from '../base/index.js';
 import { SESSION_SLOT } from '../fuse/index.js';
 import type { RealDir } from '../layer/index.js';
 import { close } from '../sys/index.js';
+import type { NameOrder } from './nameorder.js';
 
 /** A name of a merged directory that nobody has asked for yet. */
 export class Entry {
@@ -173,9 +174,8 @@ export class Node {
 export class Dir extends Node {
   /** What is known of its names; all of them when `complete`. Changed by `put`, `drop` and `replaceAll` only. */
   readonly names = new Map<ByteString, Entry | Node>();
-  /** The names in the order of readdir offsets, once somebody has read the directory; `gone` ones are skipped. */
-  order: ByteString[] | null = null;
-  gone: Set<ByteString> | null = null;
+  /** The names in the order of readdir offsets, once somebody has read the directory. */
+  order: NameOrder | null = null;
   complete = false;
   /** Names of the upper that lower layers have too: deleting them needs a whiteout. */
   covered: Set<ByteString> | null = null;
@@ -239,28 +239,19 @@ export class Dir extends Node {
   }
 
   put(name: ByteString, child: Entry | Node): void {
-    // A name that comes again takes its old place: each is listed once.
-    if (this.order !== null && !this.names.has(name) && !this.gone?.delete(name)) this.order.push(name);
+    if (this.order !== null && !this.names.has(name)) this.order.add(name);
     this.names.set(name, child);
   }
 
   drop(name: ByteString): void {
-    if (!this.names.delete(name) || this.order === null) return;
-    this.gone ??= new Set();
-    this.gone.add(name);
-    // Offsets may change only while nobody reads; what the kernel has cached of the listing ends with this change.
-    if (this.opens === 0 && this.gone.size > 64 && this.gone.size * 2 > this.order.length)
-      this.order = this.gone = null;
+    if (this.names.delete(name)) this.order?.remove(name);
   }
 
   /** Takes a whole new map, keeping offsets. */
   replaceAll(names: Iterable<[ByteString, Entry | Node]>): void {
     this.names.clear();
     for (const [name, child] of names) this.names.set(name, child);
-    if (this.order === null) return;
-    const listed = new Set(this.order);
-    this.gone = new Set(this.order.filter(name => !this.names.has(name)));
-    for (const name of this.names.keys()) if (!listed.has(name)) this.order.push(name);
+    this.order?.replace(this.names);
   }
 
   cover(name: ByteString): void {

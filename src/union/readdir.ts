@@ -1,11 +1,12 @@
 // Reading directories. An offset is a name's place in the directory's order, whoever reads: so a reader may go on where
 // another's listing (in the kernel's cache) has ended, and every name that is there all the time comes exactly once.
-import { type ByteString, DT, ok, Stat } from '../base/index.js';
+import { type ByteString, DT, ok, Stat, SysError } from '../base/index.js';
 import type { DirSink } from '../fuse/index.js';
 import { openForReading } from '../layer/index.js';
 import { close, fsyncAsync } from '../sys/index.js';
 import { entryIno, lookup } from './lookup.js';
 import { complete } from './merge.js';
+import { NameOrder } from './nameorder.js';
 import type { Dir, Entry, Node } from './node.js';
 import type { Stack } from './stack.js';
 
@@ -33,14 +34,11 @@ export function readdir(
 function emit(stack: Stack, dir: Dir, offset: number, sink: DirSink<Node>): void {
   if (offset < 1 && !sink.entry('.', dir.ino, DT.DIR, 1)) return;
   if (offset < FIRST && !sink.entry('..', (dir.parent ?? dir).ino, DT.DIR, FIRST)) return;
-  dir.order ??= [...dir.names.keys()];
-  const { order, gone } = dir;
-  for (let i = Math.max(offset - FIRST, 0); i < order.length; i++) {
-    const name = order[i]!;
-    if (gone?.has(name)) continue;
+  dir.order ??= new NameOrder(dir.names.keys());
+  dir.order.each(Math.max(offset - FIRST, 0), (name, next) => {
     const child = dir.names.get(name);
-    if (child !== undefined && !emitOne(stack, dir, name, child, i + FIRST + 1, sink)) return;
-  }
+    return child === undefined || emitOne(stack, dir, name, child, next + FIRST, sink);
+  });
 }
 
 function emitOne(
@@ -52,14 +50,38 @@ function emitOne(
   sink: DirSink<Node>,
 ): boolean {
   if (sink.wantsNodes) {
-    const node = lookup(stack, dir, name, scratch);
+    const node = lookupQuietly(stack, dir, name);
     if (node === null) return true;
+    if (node === undefined) return sink.entry(name, rawIno(stack, child), child.type, next);
     const fits = sink.plus(name, node, scratch, next);
     if (fits) node.known = true;
     else stack.shrink(node);
     return fits;
   }
-  return sink.entry(name, entryIno(stack, dir, name, child), child.type, next);
+  return sink.entry(name, inoOf(stack, dir, name, child), child.type, next);
+}
+
+/** Undefined for an entry that cannot be looked up: it is listed all the same, and whoever asks for it is told why. */
+function lookupQuietly(stack: Stack, dir: Dir, name: ByteString): Node | null | undefined {
+  try {
+    return lookup(stack, dir, name, scratch);
+  } catch (error) {
+    if (error instanceof SysError) return undefined;
+    throw error;
+  }
+}
+
+function inoOf(stack: Stack, dir: Dir, name: ByteString, child: Entry | Node): number {
+  try {
+    return entryIno(stack, dir, name, child);
+  } catch (error) {
+    if (error instanceof SysError) return rawIno(stack, child);
+    throw error;
+  }
+}
+
+function rawIno(stack: Stack, child: Entry | Node): number {
+  return stack.inodes.number(child.real.layer.dev, child.ino);
 }
 
 /** Makes a directory's entries durable. */

@@ -111,9 +111,14 @@ function rmdirNow(stack: Stack, dir: Dir, parent: Dir, name: ByteString): void {
   const inUpper = dir.isUpper();
   const hides = !inUpper || parent.isCovered(name);
   for (const one of dir.reals) one.pin();
-  if (!inUpper) upper.whiteouts.hide(real, name);
-  else if (hides) upper.whiteouts.hideOver(real, name, true);
-  else removeUpperDir(stack, parent, name);
+  try {
+    if (!inUpper) upper.whiteouts.hide(real, name);
+    else if (hides) upper.whiteouts.hideOver(real, name, true);
+    else removeUpperDir(stack, parent, name);
+  } catch (error) {
+    for (const one of dir.reals) one.release();
+    throw error;
+  }
   crashPoint('rmdir:done');
   if (hides) markHidden(parent, name);
   stack.detach(dir, parent, name);

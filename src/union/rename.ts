@@ -120,19 +120,24 @@ function renameNow(
     return;
   }
   const leave = from.parent.isCovered(from.name);
-  const over = to.parent.hasWhiteout(to.name);
   let targetInUpper = false;
   if (target !== null) {
     noteNlink(stack, target);
     targetInUpper = clearTarget(stack, target, to);
   }
+  const over = to.parent.hasWhiteout(to.name);
   crashPoint('rename:prepared');
-  const isDirectory = source instanceof Dir;
-  stack.upper!.whiteouts.rename(from.parent.upper(), from.name, to.parent.upper(), to.name, {
-    isDirectory,
-    leave,
-    over,
-  });
+  const how = { isDirectory: source instanceof Dir, leave, over };
+  try {
+    stack.upper!.whiteouts.rename(from.parent.upper(), from.name, to.parent.upper(), to.name, how);
+  } catch (error) {
+    if (target instanceof Dir) {
+      for (const real of target.reals) real.release();
+      // Its place was taken by a whiteout to make room.
+      if (over && target.isUpper()) stack.detach(target, to.parent, to.name);
+    }
+    throw error;
+  }
   crashPoint('rename:done');
   if (target !== null) {
     stack.detach(target, to.parent, to.name);
@@ -152,16 +157,25 @@ function clearTarget(stack: Stack, target: Node, to: Place): boolean {
     return inUpper;
   }
   const inUpper = target.isUpper();
+  const emptied = inUpper && replaceByEmpty(stack, target, to);
   for (const real of target.reals) real.pin();
-  if (inUpper) replaceByEmpty(stack, target, to);
-  return inUpper;
+  return inUpper && emptied !== 'hidden';
 }
 
-/** An empty directory may hold whiteouts: a really empty, opaque one takes its place so that it can be renamed over. */
-function replaceByEmpty(stack: Stack, dir: Dir, at: Place): void {
+/**
+ * An empty directory may hold whiteouts: a really empty, opaque one takes its place so that it can be renamed over. Where an
+ * opaque directory cannot be empty, or not take its place, a whiteout does.
+ */
+function replaceByEmpty(stack: Stack, dir: Dir, at: Place): 'clean' | 'hidden' | 'replaced' {
   const upper = stack.upper!;
   const real = dir.reals[0]!;
-  if (real.names().length === 0) return;
+  if (real.names().length === 0) return 'clean';
+  if (upper.abilities.namespace === null || !upper.abilities.exchange) {
+    for (const one of dir.reals) one.pin();
+    upper.whiteouts.hideOver(at.parent.upper(), at.name, true);
+    markHidden(at.parent, at.name);
+    return 'hidden';
+  }
   const work = upper.work.rootFd;
   const temp = upper.temporaryName();
   ok(statx(real.fd(), '', AT.EMPTY_PATH, scratch.slots), dir.describe());
@@ -170,16 +184,15 @@ function replaceByEmpty(stack: Stack, dir: Dir, at: Place): void {
     copyAttributes(stack, real, '', scratch, work, temp);
     upper.setOpaque(work, temp);
     crashPoint('rename:emptied');
-    const dirfd = at.parent.upper().fd();
-    if (upper.abilities.exchange) ok(renameat2(work, temp, dirfd, at.name, RENAME.EXCHANGE), dir.describe());
-    else {
-      const away = upper.temporaryName();
-      ok(renameat2(dirfd, at.name, work, away, 0), dir.describe());
-      upper.discard(away);
-    }
+    ok(renameat2(work, temp, at.parent.upper().fd(), at.name, RENAME.EXCHANGE), dir.describe());
+    // The directory is another one now, and has nothing below it.
+    real.release();
+    dir.reals.length = 1;
+    dir.whiteouts = dir.covered = null;
   } finally {
     upper.discard(temp);
   }
+  return 'replaced';
 }
 
 function exchangeNow(stack: Stack, from: Place, to: Place, source: Node, target: Node): void {
