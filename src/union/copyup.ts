@@ -302,6 +302,6 @@ function place(stack: Stack, parent: Dir, add: (dirfd: number) => number, as: By
 /** Notes that an upper directory has files whose inode numbers come from elsewhere. */
 export function markImpure(stack: Stack, dir: Dir): void {
   if (dir.impure) return;
-  dir.impure = true;
   stack.upper!.setNote(dir.upper().fd(), '', 'impure', Buffer.from('y'));
+  dir.impure = true;
 }
