@@ -65,7 +65,8 @@ export class DirWriter<N extends object> implements DirSink<N> {
     words[w + DIRENT.namelen] = length;
     words[w + DIRENT.type] = type;
     const at = (w + DIRENT.words) * 4;
-    const end = align8(at + length);
+    // Entries are aligned to the start of the body, which itself is only on a word.
+    const end = this.from + align8(at + length - this.from);
     // Zero the last 8 bytes first: the padding must not carry old replies to whoever reads the directory.
     if (end > at) words[(end >> 2) - 2] = words[(end >> 2) - 1] = 0;
     buffer.latin1Write(name, at);

@@ -42,11 +42,15 @@ export class FileHandle {
     private isUpper: boolean,
   ) {}
 
+  /** The lower file's descriptor, after the file was copied up; closed with the handle. */
+  private before = -1;
+
   /** A descriptor of the real file as it is now. */
   fd(): number {
     if (!this.isUpper && this.node.isUpper()) {
       const fd = openReal(this.node, this.flags);
-      close(this.real);
+      // A worker may be reading from it still; its number must not become another file's meanwhile.
+      this.before = this.real;
       this.real = fd;
       this.isUpper = true;
     }
@@ -55,7 +59,8 @@ export class FileHandle {
 
   close(): void {
     if (this.real >= 0) close(this.real);
-    this.real = -1;
+    if (this.before >= 0) close(this.before);
+    this.real = this.before = -1;
   }
 }
 
