@@ -13,7 +13,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { needs } from '../support/needs.js';
 import { daemonOf, lamina, MAIN, Place, run, servedNoMore } from './run.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 function mounted(t: { teardown(task: () => void): unknown }, more = ''): { place: Place; pid: number } {
   const place = new Place();

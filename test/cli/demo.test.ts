@@ -5,7 +5,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { needs } from '../support/needs.js';
 import { lamina, MAIN } from './run.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 function scratch(t: { teardown(task: () => void): unknown }): NodeJS.ProcessEnv & { TMPDIR: string } {
   const TMPDIR = mkdtempSync(join(tmpdir(), 'lamina-cli-demo-'));

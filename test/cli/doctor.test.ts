@@ -2,7 +2,10 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { needs } from '../support/needs.js';
 import { lamina, Place, run } from './run.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 type Report = { host: Record<string, unknown>; directories: Record<string, unknown>[]; advice: string[] };
 

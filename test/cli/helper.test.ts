@@ -4,7 +4,10 @@ import { once } from 'node:events';
 import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { needs } from '../support/needs.js';
 import { lamina, MAIN, Place, run } from './run.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 // mount(8) looks for the type's program in the system's directories, whatever PATH says.
 const NAME = `lamina-test-${process.pid}`;

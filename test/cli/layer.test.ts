@@ -3,7 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { needs } from '../support/needs.js';
 import { lamina, MAIN, Place, run } from './run.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 /** A place whose upper changes, adds and deletes a file, by a real mount. */
 function changed(t: { teardown(task: () => void): unknown }): Place {

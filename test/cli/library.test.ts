@@ -5,7 +5,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type * as laminafs from '../../src/index.js';
+import { needs } from '../support/needs.js';
 import { Place } from './run.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 const name = 'laminafs';
 const { mount, OptionError } = (await import(name)) as typeof laminafs;

@@ -2,7 +2,10 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { needs } from '../support/needs.js';
 import { lamina, Place, run, servedNoMore } from './run.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 t.test('the shapes of the command line', async t => {
   const shapes: [name: string, words: (p: Place) => string[], source: string][] = [

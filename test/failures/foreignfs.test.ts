@@ -4,6 +4,9 @@ import t from 'tap';
 import { laminafs, sh } from '../support/daemon.js';
 import { checkAfter, type StageOptions, setStage } from '../support/daemon-stage.js';
 import { fingerprint } from '../support/daemon-tree.js';
+import { needs } from '../support/needs.js';
+
+needs('ntfs-3g', 'mkntfs', 'mkfs.exfat', 'mount.exfat-fuse');
 
 const content =
   'mkdir -p l1/d/e; echo 1 >l1/d/f; echo 2 >l1/d/e/g; echo 3 >l1/h; head -c 300000 /dev/urandom >l1/big';

@@ -5,6 +5,21 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mountsBelow } from './cleanup.js';
+import { needs } from './needs.js';
+
+needs(
+  'mount',
+  'setfattr',
+  'getfattr',
+  'setfacl',
+  'getcap',
+  'setcap',
+  'rsync',
+  'python3',
+  'chattr',
+  'mkfs.ext4',
+  'fusermount3',
+);
 
 export const MAIN =
   process.env.LAMINA_MAIN ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

@@ -4,6 +4,9 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { needs } from './needs.js';
+
+needs('mmdebstrap');
 
 const CACHE = '/var/cache/laminafs';
 const TOOLS = ['gcc', 'libc6-dev', 'git', 'sqlite3', 'rsync'];

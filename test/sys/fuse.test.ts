@@ -22,7 +22,10 @@ import {
   umount,
   watchReadable,
 } from '../../src/sys/index.js';
+import { needs } from '../support/needs.js';
 import { opened, put, scratch, type Test } from './scratch.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 const ROOM = 65536;
 const LOOKUP = 1;

@@ -29,7 +29,10 @@ import {
   umount,
   unlinkat,
 } from '../../src/sys/index.js';
+import { needs } from '../support/needs.js';
 import { opened, put, run, type Scratch, scratch, stat, type Test, take } from './scratch.js';
+
+needs('mount', 'mkfs.xfs', 'mkfs.ext4');
 
 /** A new file system in a loop device; `format` is mkfs and its options. */
 function volume(t: Test, megabytes: number, format: readonly [string, ...string[]]): Scratch {

@@ -1,7 +1,10 @@
 // The loading of the addon: what a person is told when it is missing or of another version.
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
+import { needs } from '../support/needs.js';
 import { scratch } from './scratch.js';
+
+needs('mount', 'setfattr', 'fusermount3');
 
 async function load(file: string, attempt: string): Promise<unknown> {
   const before = process.env.LAMINA_ADDON;
