@@ -214,6 +214,9 @@ function adoptIndex(config: UnionConfig, upper: Upper, lower: Layer): boolean {
       `the upperdir or its index was used with another topmost lower layer than ${toText(lower.path)}`,
     );
   }
+  config.notes.push(
+    'index: off, since the upperdir was used with another topmost lower layer; hard links break at copy-up',
+  );
   upper.index = null;
   index.close();
   return false;
