@@ -78,13 +78,17 @@ t.test('in use', async t => {
 
 t.test('errors reject, and leave nothing open', async t => {
   const p = place(t);
-  const before = readdirSync('/proc/self/fd').length;
-  await t.rejects(mount('lowerdri=/x', p.mnt), OptionError);
-  await t.rejects(mount({ lowerdir: [join(p.base, 'none')] }, p.mnt), { message: /none does not exist/ });
-  await t.rejects(mount(p.options, join(p.base, 'none')), { name: 'SysError', code: 'ENOENT' });
-  await t.rejects(mount(`${p.options},subtype=x,fsname=y,context="no:such:label"`, p.mnt));
+  const descriptors = (): number => readdirSync('/proc/self/fd').length;
+  const before = descriptors();
+  // Each failure would leave some; threads of the mounts before may open or close one of their own meanwhile.
+  for (let round = 0; round < 10; round++) {
+    await t.rejects(mount('lowerdri=/x', p.mnt), OptionError);
+    await t.rejects(mount({ lowerdir: [join(p.base, 'none')] }, p.mnt), { message: /none does not exist/ });
+    await t.rejects(mount(p.options, join(p.base, 'none')), { name: 'SysError', code: 'ENOENT' });
+    await t.rejects(mount(`${p.options},subtype=x,fsname=y,context="no:such:label"`, p.mnt));
+  }
   t.equal(p.mounted(), null);
-  t.equal(readdirSync('/proc/self/fd').length, before, 'no descriptor is left');
+  t.ok(descriptors() < before + 10, 'no descriptor is left');
 });
 
 t.test('what happens is told', async t => {
