@@ -5,21 +5,9 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mountsBelow } from './cleanup.js';
-import { needs } from './needs.js';
+import { needsMounts } from './needs.js';
 
-needs(
-  'mount',
-  'setfattr',
-  'getfattr',
-  'setfacl',
-  'getcap',
-  'setcap',
-  'rsync',
-  'python3',
-  'chattr',
-  'mkfs.ext4',
-  'fusermount3',
-);
+needsMounts();
 
 export const MAIN =
   process.env.LAMINA_MAIN ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

@@ -28,3 +28,9 @@ export function needs(...what: readonly ('mount' | (string & {}))[]): void {
   t.plan(0, `needs ${names.join(', ')}; the packages are listed in .ci/packages`);
   process.exit(0);
 }
+
+/** What nearly every test of real mounts uses. */
+export function needsMounts(): void {
+  needs('mount', 'setfattr', 'getfattr', 'setfacl', 'getcap', 'setcap');
+  needs('rsync', 'python3', 'chattr', 'mkfs.ext4', 'fusermount3');
+}

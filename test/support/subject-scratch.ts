@@ -6,21 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { E, ok } from '../../src/base/index.js';
 import { native } from '../../src/sys/index.js';
-import { needs } from './needs.js';
+import { needsMounts } from './needs.js';
 
-needs(
-  'mount',
-  'setfattr',
-  'getfattr',
-  'setfacl',
-  'getcap',
-  'setcap',
-  'rsync',
-  'python3',
-  'chattr',
-  'mkfs.ext4',
-  'fusermount3',
-);
+needsMounts();
 
 export type ScratchKind = 'tmpfs' | 'ext4';
 
