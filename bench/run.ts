@@ -7,6 +7,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median, plainNumber, spread } from './figures.js';
 import { SUBJECTS, type Subject, sh } from './subjects.js';
 import { WORKLOADS, type Workload } from './workloads.js';
 
@@ -59,19 +60,6 @@ function measureAll(dir: string): Result[] {
     return result;
   });
 }
-
-function median(figures: readonly number[]): number {
-  const sorted = [...figures].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-/** Half the distance from the least to the greatest figure, in percent of the median. */
-function spread(figures: readonly number[]): number {
-  return ((Math.max(...figures) - Math.min(...figures)) / 2 / median(figures)) * 100;
-}
-
-const plainNumber = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
 /** One line of the table: median, spread, and the ratio to overlay2 where that was measured. */
 function row({ workload, unit, figures }: Result, subjects: readonly Subject[]): string {

@@ -2,6 +2,7 @@
 // answers with a promise of its result. Buffers among the arguments are kept alive until then.
 #pragma once
 #include <array>
+#include <type_traits>
 #include <vector>
 
 #include "args.h"
@@ -38,7 +39,15 @@ class Job : public Work {
     return promise;
   }
 
-  void run() override { result_ = arguments_.template apply<F>(); }
+  void run() override {
+    if constexpr (std::is_same_v<R, int64_t>) {
+      if (const int error = arguments_.error(); error != 0) {
+        result_ = -error;
+        return;
+      }
+    }
+    result_ = arguments_.template apply<F>();
+  }
 
   void finish(napi_env env) override {
     napi_resolve_deferred(env, deferred_, toValue(env, result_));
@@ -65,7 +74,7 @@ struct AsyncBinding;
 template <typename R, typename... A, R (*F)(A...)>
 struct AsyncBinding<F> : Job<F, R, A...> {};
 
-/** The napi callback that runs F on a worker thread. F takes no Path: a path belongs to the thread's credentials. */
+/** The napi callback that runs F on a worker thread, where a Path is looked up with the process's own ids. */
 template <auto F>
 constexpr napi_callback AsyncCall = AsyncBinding<F>::call;
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "async.h"
 #include "linux.h"
 #include "subjects.h"
 
@@ -99,6 +100,7 @@ static constexpr Method kMethods[] = {
     {"keepCapabilities", Call<keepCapabilitiesCall>},
     {"mount", Call<mountCall>},
     {"umount", Call<umountCall>},
+    {"umountAsync", AsyncCall<umountCall>},
     {"openTree", Call<openTreeCall>},
     {"mountSetattr", Call<mountSetattrCall>},
     {"socketpair", Call<socketpairCall>},

@@ -1,4 +1,4 @@
-// watchReadable: calls JavaScript from the event loop while a descriptor is readable.
+// watchReadable: calls JavaScript from the event loop while a descriptor is readable, or writable on request.
 #include <fcntl.h>
 #include <uv.h>
 
@@ -48,15 +48,20 @@ class Watch {
 
   napi_value object() {
     napi_value object;
-    napi_value stop;
     napi_create_object(env_, &object);
-    napi_create_function(env_, "stop", NAPI_AUTO_LENGTH, onStop, this, &stop);
-    napi_set_named_property(env_, object, "stop", stop);
+    method(object, "stop", onStop);
+    method(object, "want", onWant);
+    return object;
+  }
+
+  void method(napi_value object, const char* name, napi_callback call) {
+    napi_value function;
+    napi_create_function(env_, name, NAPI_AUTO_LENGTH, call, this, &function);
+    napi_set_named_property(env_, object, name, function);
     // The function is what reaches `this`, so the function is what must outlive it.
-    napi_add_finalizer(env_, stop, this, [](napi_env, void* self, void*) { static_cast<Watch*>(self)->release(); },
+    napi_add_finalizer(env_, function, this, [](napi_env, void* self, void*) { static_cast<Watch*>(self)->release(); },
                        nullptr, nullptr);
     owners_++;
-    return object;
   }
 
   static napi_value onStop(napi_env env, napi_callback_info info) {
@@ -66,19 +71,36 @@ class Watch {
     return nullptr;
   }
 
-  static void ready(uv_poll_t* poll, int status, int) { static_cast<Watch*>(poll->data)->call(status); }
+  static napi_value onWant(napi_env env, napi_callback_info info) {
+    void* data = nullptr;
+    napi_value value;
+    size_t count = 1;
+    Arg<int> events;
+    napi_get_cb_info(env, info, &count, &value, nullptr, &data);
+    if (!events.load(env, value) || (events.get() & ~(UV_READABLE | UV_WRITABLE)) != 0) {
+      throwWrongType(env, "want", 0, "1, 2, 3 or 0");
+      return nullptr;
+    }
+    auto* self = static_cast<Watch*>(data);
+    if (self->closing_) return nullptr;
+    const int rc = events.get() == 0 ? uv_poll_stop(&self->poll_) : uv_poll_start(&self->poll_, events.get(), ready);
+    return rc == 0 ? nullptr : fail(env, rc);
+  }
 
-  void call(int status) {
+  static void ready(uv_poll_t* poll, int status, int events) { static_cast<Watch*>(poll->data)->call(status, events); }
+
+  void call(int status, int events) {
     napi_handle_scope scope;
     napi_open_handle_scope(env_, &scope);
     napi_value wake;
-    napi_value argument;
+    napi_value arguments[2];
     napi_value global;
     napi_get_reference_value(env_, wake_, &wake);
-    napi_create_int32(env_, status, &argument);
+    napi_create_int32(env_, status, &arguments[0]);
+    napi_create_int32(env_, events, &arguments[1]);
     napi_get_global(env_, &global);
     // napi_make_callback runs the microtasks that the call leaves behind.
-    if (napi_make_callback(env_, context_, global, wake, 1, &argument, nullptr) == napi_pending_exception) {
+    if (napi_make_callback(env_, context_, global, wake, 2, arguments, nullptr) == napi_pending_exception) {
       napi_value error;
       napi_get_and_clear_last_exception(env_, &error);
       napi_fatal_exception(env_, error);

@@ -13,12 +13,12 @@ const ROOMS: Record<string, readonly string[]> = {
   fuse: ['base', 'sys'],
   layer: ['base', 'sys'],
   thin: ['base', 'sys'],
-  nbd: ['base'],
+  nbd: ['base', 'sys'],
   union: ['base', 'sys', 'layer', 'fuse'],
   oci: ['base', 'sys', 'layer'],
-  export: ['base', 'thin', 'fuse', 'nbd'],
+  export: ['base', 'sys', 'thin', 'fuse', 'nbd'],
   store: ['base', 'sys', 'layer', 'union', 'oci', 'thin', 'export'],
-  drivers: ['base', 'store'],
+  drivers: ['base', 'sys', 'store'],
   cli: ['base', 'sys', 'fuse', 'layer', 'thin', 'nbd', 'union', 'oci', 'export', 'store', 'drivers'],
 };
 
@@ -26,9 +26,13 @@ const ROOMS: Record<string, readonly string[]> = {
 const PACKAGES: Record<string, readonly string[]> = {
   'better-sqlite3': ['sys'],
   'fuse-native': ['fuse'],
-  'tar-stream': ['oci'],
+  sax: ['thin'],
   commander: ['cli'],
   'cli-progress': ['cli'],
+  pino: ['cli'],
+  'prom-client': ['cli'],
+  '@grpc/grpc-js': ['drivers'],
+  '@grpc/proto-loader': ['drivers'],
 };
 
 /** Spellings of formats: each may occur in string literals of one file only. */

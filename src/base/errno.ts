@@ -9,12 +9,14 @@ export const E = Object.freeze({
   ENOATTR: 61,
   /** Linux gives ENOTSUP and EOPNOTSUPP one number. */
   ENOTSUP: 95,
-  /** Not in node's table: the disk structure needs cleaning. */
+  /** Not in node's table: the disk structure needs cleaning; the medium is of a wrong type. */
   EUCLEAN: 117,
+  EMEDIUMTYPE: 124,
 });
 
 const names = new Map<number, string>();
-for (const [name, value] of Object.entries(constants.errno)) if (!names.has(value)) names.set(value, name);
+for (const [name, value] of Object.entries({ ...constants.errno, ...E }))
+  if (!names.has(value)) names.set(value, name);
 
 /** The symbolic name of an errno (positive), or `errno N`. */
 export function errnoName(errno: number): string {

@@ -18,6 +18,26 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./layers.js'),
   },
   {
+    name: 'pool',
+    summary: 'thin-provisioned pools: make, look at, mend, mount',
+    load: () => import('./pool.js'),
+  },
+  {
+    name: 'volume',
+    summary: 'volumes of a pool: make, snapshot, send, mount',
+    load: () => import('./volume.js'),
+  },
+  {
+    name: 'nbd',
+    summary: 'serve volumes over the network block device protocol',
+    load: () => import('./nbd.js'),
+  },
+  {
+    name: 'serve',
+    summary: 'be the storage driver of container engines',
+    load: () => import('./engines.js'),
+  },
+  {
     name: 'doctor',
     summary: 'what this host offers, and which options suit it',
     load: () => import('./doctor.js'),

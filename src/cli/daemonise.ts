@@ -25,21 +25,29 @@ export async function daemonise(request: MountRequest): Promise<readonly string[
   const { mountpoint } = request;
   const device = /^\/dev\/fd\/([0-9]+)$/.exec(mountpoint)?.[1];
   const target = device === undefined ? mountpoint : `/dev/fd/${DEVICE_FD}`;
-  const child = spawn(
-    process.execPath,
-    [fileURLToPath(new URL('./daemon.js', import.meta.url)), toText(mountpoint)],
-    {
-      detached: true,
-      stdio: ['ignore', 'ignore', 'ignore', 'pipe', device === undefined ? 'ignore' : Number(device)],
-    },
-  );
+  const message = { ...request, mountpoint: target };
+  return startDaemon(new URL('./daemon.js', import.meta.url), toText(mountpoint), message, device);
+}
+
+/**
+ * The same for any daemon: `script` is its code and `mountpoint` its argument, `request` what it gets as JSON, `device` a
+ * descriptor that it gets as number 4.
+ */
+export async function startDaemon(
+  script: URL,
+  mountpoint: string,
+  request: unknown,
+  device?: string,
+): Promise<readonly string[]> {
+  const child = spawn(process.execPath, [fileURLToPath(script), mountpoint], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe', device === undefined ? 'ignore' : Number(device)],
+  });
   const ended = outcome(child);
   const control = child.stdio[CONTROL_FD] as Socket;
-  const reply = await converse(control, JSON.stringify({ ...request, mountpoint: target }));
+  const reply = await converse(control, JSON.stringify(request));
   if (reply === '')
-    throw new UserError(
-      `the daemon for ${toText(mountpoint)} ended before the mount was live: ${await ended}`,
-    );
+    throw new UserError(`the daemon for ${mountpoint} ended before the mount was live: ${await ended}`);
   child.unref();
   const parsed = JSON.parse(reply) as DaemonReply;
   if ('error' in parsed) throw new UserError(parsed.error);

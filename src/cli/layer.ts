@@ -1,10 +1,10 @@
 // What `lamina layer diff` and `lamina layer apply` do, with arguments already parsed and the streams to use.
-import { fstatSync, type WriteStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
-import { finished } from 'node:stream/promises';
+import { fstatSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { type ByteString, toText } from '../base/index.js';
 import { applyLayerTar, type ByteSource, type Change, diffLayer, layerTar } from '../oci/index.js';
 import { pathBuffer, UserError } from './output.js';
+import { type Sink, toOutput } from './output-file.js';
 import { type Progress, sizeText, startProgress } from './progress.js';
 
 export interface LayerDiffArguments {
@@ -41,28 +41,13 @@ export async function layerDiff(args: LayerDiffArguments, streams: LayerStreams)
     if ('isTTY' in streams.stdout && streams.stdout.isTTY === true) {
       throw new UserError('a tar is not for a terminal: give -o FILE, or send it into a pipe');
     }
-    await writeTar(args, streams, streams.stdout);
-    return;
+    return writeTar(args, streams, piece => write(streams.stdout, piece));
   }
   // A reader never finds half a tar under the name: it gets the name when it is whole.
-  const partial = pathBuffer(`${args.output}.partial`);
-  try {
-    const file = (await open(partial, 'w')).createWriteStream();
-    await writeTar(args, streams, file);
-    file.end();
-    await finished(file);
-    await rename(partial, pathBuffer(args.output));
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
+  await toOutput(args.output, null, sink => writeTar(args, streams, sink));
 }
 
-async function writeTar(
-  args: LayerDiffArguments,
-  streams: LayerStreams,
-  to: NodeJS.WritableStream | WriteStream,
-): Promise<void> {
+async function writeTar(args: LayerDiffArguments, streams: LayerStreams, sink: Sink): Promise<void> {
   const progress = await startProgress(streams.stderr, 0);
   const notes: string[] = [];
   const options = {
@@ -71,7 +56,7 @@ async function writeTar(
     onNote: (note: string) => notes.push(note),
   };
   try {
-    for await (const piece of layerTar(args.upper, options)) await write(to, piece);
+    for await (const piece of layerTar(args.upper, options)) await sink(piece);
   } finally {
     progress.stop();
   }

@@ -11,6 +11,9 @@ Examples:
   lamina mount -o lowerdir=/layers/app:/layers/base,upperdir=/w/upper,workdir=/w/work /mnt
   lamina umount /mnt
   lamina layer diff /w/upper --lower /layers/app --lower /layers/base
+  lamina pool create /srv/pool --size 100G
+  lamina volume create /srv/pool/db --size 1T
+  lamina volume mount /srv/pool/db /mnt/db --format ext4
   lamina doctor /w
   mount -t fuse.lamina lamina /mnt -o lowerdir=/layers/base,upperdir=/w/upper,workdir=/w/work
 
@@ -19,7 +22,9 @@ Examples:
 async function run(): Promise<void> {
   const words = byteArguments();
   const program = new Command('lamina');
-  program.description('Layer directories as one tree: a union filesystem in user space.');
+  program.description(
+    'Layer directories as one tree, and volumes from thin pools: storage for containers in user space.',
+  );
   program.version(`lamina: version ${version()}`, '-V, --version', 'print the version');
   program.addHelpText('after', HELP);
   // Words are byte strings, so what commander says of them is written byte by byte.

@@ -20,11 +20,17 @@ export function warn(text: string): void {
 
 /** What went wrong, for a person, without a stack where the error is an expected one. */
 export function describe(error: unknown): string {
-  if (error instanceof SysError) return toText(error.message);
+  if (error instanceof SysError) return readable(error.message);
   if (!(error instanceof Error)) return String(error);
   if (error.name === 'UserError' || error.name === 'OptionError' || 'code' in error) return error.message;
   if (error.cause instanceof Error) return `${error.message} (${error.cause.message})`;
   return error.stack ?? error.message;
+}
+
+/** A message that names a thing by its bytes, or (the thin store's) by its text. */
+function readable(message: string): string {
+  const decoded = toText(message);
+  return /[^\0-\xff]/.test(message) || decoded.includes('\ufffd') ? message : decoded;
 }
 
 /** A path as a Buffer, which is how node:fs takes names that are not UTF-8. */

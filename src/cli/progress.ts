@@ -26,11 +26,13 @@ export function sizeText(bytes: number): string {
 }
 
 /**
- * A bar on `stream` if that is a terminal. `total`: bytes to do, 0 when nobody knows; then only what is done is shown.
+ * A bar on `stream` if that is a terminal. `total`: bytes to do, 0 when nobody knows; then only what is done is shown, by
+ * `shown` where it is not bytes.
  */
 export async function startProgress(
   stream: NodeJS.WritableStream | WriteStream,
   total: number,
+  shown: (done: number) => string = sizeText,
 ): Promise<Progress> {
   if (!('isTTY' in stream) || stream.isTTY !== true) return NONE;
   const { default: cliProgress } = await import('cli-progress');
@@ -45,13 +47,29 @@ export async function startProgress(
     fps: 8,
     linewrap: false,
   });
-  bar.start(Math.max(total, 1), 0, { done: sizeText(0), what: '' });
+  bar.start(Math.max(total, 1), 0, { done: shown(0), what: '' });
   return {
     update(bytes, what) {
-      bar.update(Math.min(bytes, Math.max(total, 1)), { done: sizeText(bytes), what: what.slice(-room) });
+      bar.update(Math.min(bytes, Math.max(total, 1)), { done: shown(bytes), what: what.slice(-room) });
     },
     stop() {
       bar.stop();
     },
   };
+}
+
+/** A bar on stderr that starts when it is known of how much: with the first update. */
+export class LateProgress {
+  #bar: Promise<Progress> | null = null;
+
+  constructor(private readonly shown: (done: number) => string = sizeText) {}
+
+  update(done: number, total: number): void {
+    this.#bar ??= startProgress(process.stderr, total, this.shown);
+    void this.#bar.then(bar => bar.update(done, total === 0 ? '' : `of ${this.shown(total)}`));
+  }
+
+  async stop(): Promise<void> {
+    (await this.#bar)?.stop();
+  }
 }

@@ -1,8 +1,15 @@
 // Serves one mount in this process until it is gone. SIGTERM, SIGINT and SIGHUP unmount it.
-import { type Mounted, mountUnion } from '../index.js';
-import { absolutePath, parseOptions, type UnionConfig, withAbsolutePaths } from '../union/index.js';
+import {
+  absolutePath,
+  type Mounted,
+  mountUnion,
+  parseOptions,
+  type UnionConfig,
+  withAbsolutePaths,
+} from '../union/index.js';
 import { describe } from './output.js';
 import type { MountRequest } from './request.js';
+import { waitForUpper } from './upperlock.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
@@ -17,7 +24,9 @@ export async function serve(
 ): Promise<void> {
   const defect = (error: unknown, operation: string) => log(`${operation}: ${describe(error)}`);
   const mountpoint = absolutePath(request.mountpoint, request.cwd);
-  const mounted = await mountUnion(configOf(request), mountpoint, { trace: log, defect });
+  const config = configOf(request);
+  await waitForUpper(config.upper);
+  const mounted = await mountUnion(config, mountpoint, { trace: log, defect });
   for (const signal of SIGNALS) process.on(signal, () => void stop(mounted, log));
   try {
     ready(mounted.notes);

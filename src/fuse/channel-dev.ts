@@ -90,6 +90,12 @@ export class DevChannel implements Channel {
     if (!this.closed && this.watch !== undefined) this.pump();
   }
 
+  /** Does anybody still have what is mounted? The kernel has cut the connection by the time the last unmount returns. */
+  connected(): boolean {
+    this.kick();
+    return !this.closed;
+  }
+
   backingOpen(fd: number): number {
     return native.fuseBackingOpen(this.fd, fd);
   }

@@ -41,6 +41,11 @@ export interface Opened<H> {
    * nothing more. Needs keepCache.
    */
   readonly preload?: Buffer;
+  /**
+   * Reads and writes of this open bypass the page cache, and writes within the file's size may come at the same time
+   * (FOPEN_DIRECT_IO): for files that others write behind the kernel's back. Shared mappings: see Wishes.directMmap.
+   */
+  readonly direct?: boolean;
 }
 
 /** What the kernel can be told without being asked. Nodes it does not know are ignored. */

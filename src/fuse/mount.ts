@@ -130,8 +130,9 @@ export interface UnmountOptions {
 }
 
 /**
- * Unmounts. EBUSY is tried again for a second: the kernel lets go of the last users of a mount (a loop device, a process
- * that has just ended) after they have gone, and says so by no event. Throws SysError.
+ * Unmounts, on another thread: umount(2) may wait for whoever serves the mount (dirty pages of mapped files are written back
+ * first), and that may be this thread. EBUSY is tried again for a second: the kernel lets go of the last users of a mount (a
+ * loop device, a process that has just ended) after they have gone, and says so by no event. Throws SysError.
  */
 export async function unmount(mountpoint: ByteString, options: UnmountOptions = {}): Promise<void> {
   const until = performance.now() + UNMOUNT_PATIENCE;
@@ -144,7 +145,7 @@ export async function unmount(mountpoint: ByteString, options: UnmountOptions = 
 }
 
 async function unmountOnce(mountpoint: ByteString, lazy: boolean): Promise<SysError | undefined> {
-  const rc = native.umount(mountpoint, MNT.NOFOLLOW | (lazy ? native.constants.MNT_DETACH! : 0));
+  const rc = await native.umountAsync(mountpoint, MNT.NOFOLLOW | (lazy ? native.constants.MNT_DETACH! : 0));
   if (rc >= 0) return undefined;
   if (rc !== -E.EPERM) return new SysError(-rc, `unmount ${toText(mountpoint)}`);
   const said = await fusermount(['-u', ...(lazy ? ['-z'] : []), '--', toText(mountpoint)]);

@@ -17,6 +17,10 @@ export interface Wishes {
   readonly cacheSymlinks: boolean;
   /** Directories are read with attributes where the kernel finds that useful. */
   readonly readdirPlus: boolean;
+  /** Files opened as `direct` can be mapped shared (Linux 6.6). */
+  readonly directMmap: boolean;
+  /** Reads, asynchronous writes and the like that may wait for answers at one time; others wait behind them. */
+  readonly maxBackground: number;
 }
 
 /** What both sides agreed on. */
@@ -51,11 +55,12 @@ const FLAGS: readonly FlagRow[] = [
   { bit: INIT_BIT.HANDLE_KILLPRIV_V2, ask: always },
   { bit: INIT_BIT.SETXATTR_EXT, ask: always },
   { bit: INIT_BIT.INIT_EXT, ask: always },
+  { bit: INIT_BIT.DIRECT_IO_ALLOW_MMAP, ask: w => w.directMmap },
   { bit: INIT_BIT.PASSTHROUGH, ask: w => w.passthrough },
 ];
 
-const MAX_BACKGROUND = 64;
-const CONGESTION_THRESHOLD = 48;
+/** The share of `maxBackground` from which the kernel takes us for congested. */
+const CONGESTED = 0.75;
 /** One nanosecond. */
 const TIME_GRAN = 1;
 
@@ -92,6 +97,7 @@ export function negotiate(
     flags,
     flags2,
     passthrough ? wishes.maxStackDepth : 0,
+    wishes.maxBackground,
   );
   return {
     terms: { minor: agreed, passthrough, setxattrExt: isSet(flags, 0, INIT_BIT.SETXATTR_EXT) },
@@ -116,6 +122,7 @@ function encodeInit(
   flags: number,
   flags2: number,
   depth: number,
+  background: number,
 ): number {
   const { words, body: w } = reply;
   reply.clear(INIT_OUT.words);
@@ -123,7 +130,7 @@ function encodeInit(
   words[w + INIT_OUT.minor] = minor;
   words[w + INIT_OUT.maxReadahead] = readahead;
   words[w + INIT_OUT.flags] = flags;
-  words[w + INIT_OUT.background] = MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16);
+  words[w + INIT_OUT.background] = background | ((background * CONGESTED) << 16);
   words[w + INIT_OUT.maxWrite] = MAX_WRITE;
   words[w + INIT_OUT.timeGran] = TIME_GRAN;
   words[w + INIT_OUT.maxPages] = MAX_PAGES;

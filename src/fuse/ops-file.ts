@@ -17,7 +17,14 @@ import {
   RELEASE_IN,
   WRITE_IN,
 } from './layout.js';
-import { FOPEN, FSYNC_FDATASYNC, MAX_WRITE, OPEN_KILL_SUIDGID, WRITE_KILL_SUIDGID } from './protocol.js';
+import {
+  FOPEN,
+  FSYNC_FDATASYNC,
+  MAX_WRITE,
+  OPEN_KILL_SUIDGID,
+  WRITE_CACHE,
+  WRITE_KILL_SUIDGID,
+} from './protocol.js';
 import { MALFORMED, type Request } from './request.js';
 
 /** The kernel adds bits of its own (FMODE_EXEC) that openat2 refuses, so what may pass is listed. */
@@ -31,6 +38,10 @@ const MAX_COPY = 0x7ffff000;
 /** Enters an opened file in the tables and writes its open_out, `skip` words into the body. */
 function admit(c: Context, nodeid: number, opened: Opened<object>, skip: number): number {
   const fh = c.files.add(opened.handle, nodeid, false);
+  if (opened.direct === true) {
+    c.modes.enter(nodeid, undefined);
+    return encodeOpen(c.reply, skip, fh, FOPEN.DIRECT_IO | FOPEN.PARALLEL_DIRECT_WRITES, 0);
+  }
   const backing = c.modes.enter(nodeid, opened.backing);
   if (backing > 0) return encodeOpen(c.reply, skip, fh, FOPEN.PASSTHROUGH, backing);
   const fresh = c.modes.cacheIsGood(nodeid);
@@ -124,12 +135,19 @@ export function write(c: Context, r: Request): Answer {
   const data = r.data(WRITE_IN.words, r.u32(WRITE_IN.size));
   const offset = r.u64(WRITE_IN.offset);
   if (offset + data.length > Number.MAX_SAFE_INTEGER) return -E.EFBIG;
-  const kill = (r.u32(WRITE_IN.writeFlags) & WRITE_KILL_SUIDGID) !== 0;
+  const flags = r.u32(WRITE_IN.writeFlags);
+  const kill = (flags & WRITE_KILL_SUIDGID) !== 0;
+  const least = (flags & WRITE_CACHE) !== 0 ? data.length : 0;
   const written = c.fs.write(c.files.file(r.u64(WRITE_IN.fh)), offset, data, kill);
-  if (typeof written === 'number') return encodeWritten(c.reply, written);
+  if (typeof written === 'number') return writtenOf(c, written, least);
   const { frame } = r;
   frame.hold();
-  return written.finally(() => frame.release()).then(bytes => () => encodeWritten(c.reply, bytes));
+  return written.finally(() => frame.release()).then(bytes => () => writtenOf(c, bytes, least));
+}
+
+/** Of a write-back the kernel looks at the error only (fs/fuse/file.c: fuse_writepage_end): part of it is not enough. */
+function writtenOf(c: Context, bytes: number, least: number): number {
+  return bytes < least ? -E.ENOSPC : encodeWritten(c.reply, bytes);
 }
 
 export function fsync(c: Context, r: Request): Answer {

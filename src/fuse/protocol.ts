@@ -94,7 +94,13 @@ export const INIT_BIT = Object.freeze({
 });
 
 /** Flags of an OPEN, OPENDIR or CREATE answer. */
-export const FOPEN = Object.freeze({ KEEP_CACHE: 2, CACHE_DIR: 8, PASSTHROUGH: 0x80 });
+export const FOPEN = Object.freeze({
+  DIRECT_IO: 1,
+  KEEP_CACHE: 2,
+  CACHE_DIR: 8,
+  PARALLEL_DIRECT_WRITES: 0x40,
+  PASSTHROUGH: 0x80,
+});
 
 /** What SETATTR changes (fuse_setattr_in.valid). */
 export const FATTR = Object.freeze({
@@ -114,6 +120,8 @@ export const FATTR = Object.freeze({
 export const GETATTR_FH = 1;
 /** OPEN and CREATE: drop setuid and setgid. */
 export const OPEN_KILL_SUIDGID = 1;
+/** WRITE: pages that the kernel writes back, of a mapping; nobody waits for the call. */
+export const WRITE_CACHE = 1;
 /** WRITE: drop setuid and setgid. */
 export const WRITE_KILL_SUIDGID = 4;
 /** SETXATTR of an access ACL: drop setgid. */

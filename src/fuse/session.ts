@@ -30,6 +30,8 @@ const DEFAULTS: Wishes = {
   maxStackDepth: 1,
   cacheSymlinks: true,
   readdirPlus: true,
+  directMmap: false,
+  maxBackground: 64,
 };
 
 const HEADER_BYTES = IN_HEADER.words * 4;

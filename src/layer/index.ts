@@ -1,7 +1,15 @@
 export { encodeHandle, handleIno, indexName, statHandle } from './filehandle.js';
 export { Layer } from './layer.js';
-export { isVeiled, isWhiteout, type Listing, list, listSlowly, statIsWhiteout } from './listing.js';
-export { type Marks, readMarks } from './marks.js';
+export {
+  isVeiled,
+  isWhiteout,
+  type Listing,
+  list,
+  listPlain,
+  listSlowly,
+  statIsWhiteout,
+} from './listing.js';
+export { type Marks, NO_MARKS, readMarks } from './marks.js';
 export { openForReading, RealDir } from './realdir.js';
 export { removeEntry } from './removal.js';
 export {
@@ -20,5 +28,14 @@ export {
   XattrNames,
   xattrWhiteoutNames,
 } from './spelling.js';
-export { markVolatile, openIndex, openUpper, Upper, type UpperAbilities, unmarkVolatile } from './upper.js';
+export type { Tally } from './tally.js';
+export {
+  markVolatile,
+  openIndex,
+  openUpper,
+  shareLocks,
+  Upper,
+  type UpperAbilities,
+  unmarkVolatile,
+} from './upper.js';
 export type { RenameHow, WhiteoutWriter } from './whiteouts.js';

@@ -9,6 +9,8 @@ export class Layer {
   readonly root: RealDir;
   /** Where it is in its union: 0 is the top. */
   position = 0;
+  /** It is no layer of any union: names and xattrs mean what they say, `.wh.` and overlay's among them. */
+  plain = false;
   private closed = false;
 
   private constructor(

@@ -53,6 +53,19 @@ function sliceEnd(entries: Buffer, start: number, limit: number): number {
   return end;
 }
 
+/** Lists `dir` of a tree that is no layer: every name is an entry. */
+export function listPlain(dir: RealDir, entry: (name: ByteString, type: number) => void): void {
+  const fd = openForReading(dir);
+  try {
+    readDirents(fd, (name, _ino, type) => {
+      if (type !== DT.UNKNOWN) return entry(name, type);
+      if (statx(fd, name, AT.SYMLINK_NOFOLLOW, scratch.slots) >= 0) entry(name, modeToType(scratch.mode));
+    });
+  } finally {
+    close(fd);
+  }
+}
+
 function classify(dir: RealDir, into: Listing, name: ByteString, ino: number, type: number): void {
   const kind = nameKind(name);
   if (kind === 'whiteout') into.whiteout(whitedOutName(name));

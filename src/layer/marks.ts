@@ -19,30 +19,31 @@ export interface Marks {
   readonly defaultAcl: boolean;
 }
 
-const NONE: Marks = { opaque: '', redirect: null, impure: false, veils: false, defaultAcl: false };
-const MARKED: Marks = { ...NONE, opaque: 'y' };
+/** Those of a directory that says nothing. */
+export const NO_MARKS: Marks = { opaque: '', redirect: null, impure: false, veils: false, defaultAcl: false };
+const MARKED: Marks = { ...NO_MARKS, opaque: 'y' };
 
 /**
  * Reads the notes of the directory `dir`, and tells it those that its listing needs. In the upper only the mount's own name space counts: there `user.overlay.*`
  * of a privileged mount is users' data. `isLast`: no layer below, so that an opaque mark says nothing.
  */
 export function readMarks(dir: RealDir, namespace: Namespace, isLast: boolean): Marks {
-  const marks = dir.layer.hasXattrs ? fromXattrs(dir, namespace) : NONE;
+  const marks = dir.layer.hasXattrs ? fromXattrs(dir, namespace) : NO_MARKS;
   dir.xattrWhiteouts = marks.opaque === 'x';
   dir.veils = marks.veils;
   if (isLast || marks.opaque === 'y') return marks;
   if (faccessat(dir.fd(), OPAQUE_MARK, 0, AT.SYMLINK_NOFOLLOW) < 0) return marks;
-  return marks === NONE ? MARKED : { ...marks, opaque: 'y' };
+  return marks === NO_MARKS ? MARKED : { ...marks, opaque: 'y' };
 }
 
 function fromXattrs(dir: RealDir, namespace: Namespace): Marks {
   const names = listxattr(dir.fd(), '');
   if (typeof names === 'number') {
     dir.layer.xattrs(names);
-    if (names === -E.EOPNOTSUPP || names === -E.EACCES) return NONE;
+    if (names === -E.EOPNOTSUPP || names === -E.EACCES) return NO_MARKS;
     throw new SysError(-names, dir.describe());
   }
-  if (names.length === 0) return NONE;
+  if (names.length === 0) return NO_MARKS;
   const redirect = names.includes(noteName(namespace, 'redirect'))
     ? readText(dir, noteName(namespace, 'redirect'))
     : null;

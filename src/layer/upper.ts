@@ -1,6 +1,6 @@
 // The writable layer: the upper directory, its work directory on the same mount, and what their file system can hold.
 // Everything that must appear at once is made in the work directory under a temporary name and moved into place.
-import { type ByteString, E, ok, S, SysError } from '../base/index.js';
+import { type ByteString, E, ok, S, Stat, SysError } from '../base/index.js';
 import {
   AT,
   close,
@@ -13,15 +13,18 @@ import {
   O,
   openChild,
   RENAME,
+  readDirents,
   removexattr,
   renameat2,
   setxattr,
+  statx,
   unlinkat,
 } from '../sys/index.js';
 import { Layer } from './layer.js';
 import type { RealDir } from './realdir.js';
 import { removeEntry } from './removal.js';
 import { type Namespace, type Note, noteName, OPAQUE_MARK, ownNoteName } from './spelling.js';
+import type { Tally } from './tally.js';
 import { CharWhiteouts, DotWhiteouts, type WhiteoutWriter } from './whiteouts.js';
 
 /** What the file system of the upper was seen to do. */
@@ -34,12 +37,17 @@ export interface UpperAbilities {
   readonly tmpfile: boolean;
 }
 
+const scratch = new Stat();
+
 export class Upper {
   readonly whiteouts: WhiteoutWriter;
   private counter = 0;
 
   /** The directory `index` in the work directory; null without the index. */
   index: Layer | null = null;
+
+  /** Who counts; null: nobody does. */
+  tally: Tally | null = null;
 
   constructor(
     readonly layer: Layer,
@@ -98,14 +106,38 @@ export class Upper {
     if (this.setNote(dirfd, name, 'opaque', Buffer.from('y'))) return;
     const dir = ok(openChild(dirfd, name === '' ? '.' : name, O.PATH | O.DIRECTORY, 0), name);
     const rc = mknodat(dir, OPAQUE_MARK, S.IFREG | 0o444, 0, 0);
+    if (rc >= 0) this.came(dir, OPAQUE_MARK);
     close(dir);
     if (rc !== -E.EEXIST) ok(rc, `${this.layer.path}: opaque mark in ${name}`);
   }
 
-  /** Removes a temporary thing of `work`, with what is in it. */
-  discard(name: ByteString): void {
-    removeEntry(this.work.root.fd(), name);
+  /** Removes a thing of `work`, with what is in it. `counted`: it was in the upper until now, and the tally has it. */
+  discard(name: ByteString, counted = false): void {
+    this.remove(this.work.rootFd, name, counted);
   }
+
+  /** The same for a thing in any directory of the upper. */
+  remove(dirfd: number, name: ByteString, counted = false): void {
+    if (this.tally === null) removeEntry(dirfd, name);
+    else removeEntry(dirfd, name, counted ? this.removing : this.removingMarks);
+  }
+
+  /** Tells the tally of a new inode of the upper. */
+  came(dirfd: number, name: ByteString): void {
+    if (this.tally === null) return;
+    ok(statx(dirfd, name, AT.SYMLINK_NOFOLLOW, scratch.slots), name);
+    this.tally.came(scratch);
+  }
+
+  private readonly removing = (dirfd: number, name: ByteString): void => {
+    if (statx(dirfd, name, AT.SYMLINK_NOFOLLOW, scratch.slots) < 0) return;
+    if ((scratch.mode & S.IFMT) === S.IFDIR || this.whiteouts.isLast(scratch)) this.tally?.went(scratch);
+  };
+
+  /** Of what has not been in the upper yet, only opaque marks are counted: at once when they are made. */
+  private readonly removingMarks = (dirfd: number, name: ByteString): void => {
+    if (name === OPAQUE_MARK) this.removing(dirfd, name);
+  };
 
   close(): void {
     this.whiteouts.close();
@@ -171,18 +203,30 @@ export function unmarkVolatile(upper: Upper): void {
   upper.discard('incompat');
 }
 
+/** The mount is gone and its upper will be free: who wants it next may wait for that (cli/upperlock.ts). */
+export function shareLocks(upper: Upper): void {
+  for (const layer of [upper.layer, upper.base])
+    ok(flock(layer.rootFd, LOCK.SH | LOCK.NB), `lock ${layer.path}`);
+}
+
 function lock(layer: Layer, what: string): void {
   if (flock(layer.rootFd, LOCK.EX | LOCK.NB) < 0) {
     throw new SysError(E.EBUSY, `${what} ${layer.path} is in use by another mount`);
   }
 }
 
+/** The marks are what is in `incompat`: containers-storage removes them, and leaves the directory. */
 function refuseIncompatible(base: Layer): void {
   const work = base.root.child(WORK);
-  const fd = openChild(work.fd(), 'incompat', O.PATH | O.DIRECTORY, 0);
+  const fd = openChild(work.fd(), 'incompat', O.RDONLY | O.DIRECTORY, 0);
   work.release();
   if (fd < 0) return;
+  let marks = 0;
+  readDirents(fd, () => {
+    marks++;
+  });
   close(fd);
+  if (marks === 0) return;
   throw new SysError(
     E.EINVAL,
     `workdir ${base.path} belongs to a volatile mount that did not end cleanly: its upper may be damaged; ` +

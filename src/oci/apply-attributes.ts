@@ -12,6 +12,8 @@ export interface AttributeRules {
   privileged: boolean;
   /** The layer is for a union: users' xattrs that look like private notes are stored escaped. */
   asLayer: boolean;
+  /** No union will ever see it: xattrs are what they are. */
+  plain: boolean;
   namespace: Namespace;
 }
 
@@ -45,7 +47,7 @@ export class Attributes {
       return;
     }
     for (const name of stored) {
-      const shown = shownName(name);
+      const shown = shownName(name, this.rules.plain);
       // Other security.* xattrs belong to the host's security modules.
       const isHosts = name.startsWith('security.') && name !== 'security.capability';
       if (shown === null || isHosts || entry.xattrs.has(shown)) continue;
@@ -93,6 +95,7 @@ export class Attributes {
   }
 
   private storedName(shown: ByteString): ByteString | null {
+    if (this.rules.plain) return shown;
     const stored = this.rules.asLayer ? this.names.stored(shown) : shown;
     return isPrivateNote(stored) ? null : stored;
   }

@@ -18,7 +18,7 @@ function isZeros(piece: Buffer): boolean {
 export async function writeFile(
   dir: RealDir,
   name: ByteString,
-  data: AsyncIterable<Buffer>,
+  data: AsyncIterable<Buffer | number>,
   entry: Entry,
 ): Promise<number> {
   const what = `'${entry.path}'`;
@@ -26,6 +26,10 @@ export async function writeFile(
   try {
     let at = 0;
     for await (const piece of data) {
+      if (typeof piece === 'number') {
+        at += piece;
+        continue;
+      }
       if (!isZeros(piece)) await writeAll(fd, piece, at, what);
       at += piece.length;
     }

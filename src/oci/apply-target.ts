@@ -38,6 +38,8 @@ export class Target {
     /** Deletions are kept as marks for a union; otherwise they are carried out. */
     readonly asLayer: boolean,
     private readonly namespace: Namespace,
+    /** Hears of a directory that was made on the way to something. `hidden`: layers below do not show theirs. */
+    private readonly madeParent: (dir: RealDir, hidden: boolean) => void = () => {},
   ) {
     this.layer = Layer.open(path, true);
     this.steps = [this.step(this.layer.root)];
@@ -97,7 +99,9 @@ export class Target {
     if (parent === null) return false;
     const present = this.look(parent, name);
     if (present !== 'nothing' && present !== 'whiteout') return false;
+    const hidden = present === 'whiteout' || this.steps.some(step => this.isOpaque(step.dir));
     this.makeDirectory(parent, name, present, PARENT_MODE);
+    this.madeParent(dir, hidden);
     return true;
   }
 

@@ -2,14 +2,16 @@
 // deletions become whiteouts, or carried out on a plain tree.
 import { type ByteString, E, isErrno, ok, S, SysError } from '../base/index.js';
 import { type Namespace, type RealDir, removeEntry } from '../layer/index.js';
-import { linkat, mknodat, symlinkat } from '../sys/index.js';
+import { fchownat, linkat, mknodat, symlinkat } from '../sys/index.js';
 import { Attributes } from './apply-attributes.js';
 import { writeFile } from './apply-file.js';
+import { Lowers } from './apply-lowers.js';
 import { Notes } from './apply-notes.js';
 import { parseTarPath, splitPath } from './apply-path.js';
 import { type Present, Target } from './apply-target.js';
 import { type ByteSource, BytesIn, uncompressed } from './bytes-in.js';
 import type { Entry } from './entry.js';
+import { type IdMap, ownerOnDisk } from './id-map.js';
 import { releaseUpwards } from './merged.js';
 import { readTar, type TarEntry } from './tar-read.js';
 
@@ -19,8 +21,14 @@ export interface ApplyOptions {
    * 'apply': they are carried out, for a plain tree.
    */
   whiteouts?: 'keep' | 'apply';
+  /** The tree is no layer of any union, now or later: xattrs that look like a union's notes are users' data. */
+  plain?: boolean;
   /** Set owners and make devices; default: if we are root. Otherwise notes say what was left out. */
   privileged?: boolean;
+  /** Layers under this one, top first: a directory that the tar leaves out is then what it is there. */
+  lowers?: readonly ByteString[];
+  /** The tar's owners are those of a user namespace. */
+  ids?: IdMap | null;
   /** Called after each entry; `bytes` of the (unpacked) tar so far. */
   onEntry?: ((path: ByteString, bytes: number) => void) | undefined;
 }
@@ -30,6 +38,8 @@ export interface ApplyResult {
   entries: number;
   /** Bytes of file data. */
   bytes: number;
+  /** What Docker calls the layer's size: `bytes`, and the targets of symlinks. */
+  size: number;
   /** What could not be done as the tar says, a sentence each. */
   notes: string[];
 }
@@ -85,21 +95,29 @@ class Applying {
   private readonly directories = new Map<ByteString, { entry: Entry; existed: boolean }>();
   private entries = 0;
   private bytes = 0;
+  private targets = 0;
+  private readonly ids: IdMap | null;
+  private readonly lowers: Lowers;
 
   constructor(dir: ByteString, options: ApplyOptions) {
+    this.ids = options.ids ?? null;
+    this.lowers = new Lowers(options.lowers ?? []);
     this.privileged = options.privileged ?? process.geteuid?.() === 0;
     const asLayer = options.whiteouts !== 'apply';
     const namespace: Namespace = this.privileged ? 'trusted' : 'user';
-    this.attributes = new Attributes({ privileged: this.privileged, asLayer, namespace }, this.notes);
-    this.target = new Target(dir, asLayer, namespace);
+    const { plain = false } = options;
+    this.attributes = new Attributes({ privileged: this.privileged, asLayer, plain, namespace }, this.notes);
+    this.target = new Target(dir, asLayer, namespace, (dir, hidden) => this.madeParent(dir, hidden));
   }
 
   close(): void {
+    this.lowers.close();
     this.target.close();
   }
 
   result(): ApplyResult {
-    return { entries: this.entries, bytes: this.bytes, notes: this.notes.list() };
+    const { entries, bytes, targets, notes } = this;
+    return { entries, bytes, size: bytes + targets, notes: notes.list() };
   }
 
   async take(tarEntry: TarEntry): Promise<void> {
@@ -112,15 +130,30 @@ class Applying {
     else if (kind === 'opaque') this.target.hideAll(this.target.enter(parents).dir, parentPath);
     else if (kind === 'whiteout' || isDeviceWhiteout(tarEntry)) {
       this.target.hide(this.target.enter(parents).dir, name, path);
-    } else await this.make({ ...tarEntry, path }, parents, name, tarEntry.data);
+    } else {
+      const owner = this.ids === null ? tarEntry : ownerOnDisk(tarEntry, this.ids, path);
+      const { uid, gid } = owner;
+      await this.make({ ...tarEntry, path, uid, gid }, parents, name, tarEntry.data);
+    }
     this.entries++;
+  }
+
+  /** A directory that the tar says nothing of, unless an entry of its own comes yet. */
+  private madeParent(dir: RealDir, hidden: boolean): void {
+    const path = dir.path().slice(1);
+    const below = hidden ? null : this.lowers.directory(path.split('/'));
+    if (below !== null) this.directories.set(path, { entry: below, existed: false });
+    else if (this.ids !== null) {
+      const { uid, gid } = ownerOnDisk({ uid: 0, gid: 0 }, this.ids, path);
+      ok(fchownat(dir.fd(), '', uid, gid), `owner of '${path}'`);
+    }
   }
 
   private async make(
     entry: Entry,
     parents: ByteString[],
     name: ByteString,
-    data: AsyncIterable<Buffer>,
+    data: AsyncIterable<Buffer | number>,
   ): Promise<void> {
     if (entry.type === 'directory') return this.makeDirectory(entry, parents, name);
     if (name === '') throw new SysError(E.EINVAL, `the layer's root is a ${entry.type} in the tar`);
@@ -134,8 +167,10 @@ class Applying {
     const fd = dir.fd();
     const what = `'${entry.path}'`;
     if (entry.type === 'file') this.bytes += await writeFile(dir, name, data, entry);
-    else if (entry.type === 'symlink') ok(symlinkat(entry.target, fd, name), what);
-    else ok(mknodat(fd, name, NODES[entry.type] | 0o600, entry.major, entry.minor), what);
+    else if (entry.type === 'symlink') {
+      ok(symlinkat(entry.target, fd, name), what);
+      this.targets += entry.target.length;
+    } else ok(mknodat(fd, name, NODES[entry.type] | 0o600, entry.major, entry.minor), what);
     this.target.bring(entry.path);
     if (defaultAcl) this.attributes.removeInherited(dir, name);
     this.attributes.set(dir, name, entry);

@@ -1,8 +1,8 @@
 // What an upper directory changes: as a list (`docker diff`'s A, C and D), and as the items of a layer tar.
 import type { ByteString } from '../base/index.js';
-import { Layer } from '../layer/index.js';
+import { isReservedName, Layer } from '../layer/index.js';
 import type { EntryType } from './entry.js';
-import { findRelinked, type Relinked } from './hard-links.js';
+import { findRelinked, NOTHING_RELINKED } from './hard-links.js';
 import { MergedDir } from './merged.js';
 import { type Item, type Place, Walk } from './walk.js';
 
@@ -15,6 +15,8 @@ export interface Change {
   type: EntryType | 'socket' | null;
   /** Bytes of a regular file. */
   size: number;
+  /** Bytes that it brings: a file's data, a symlink's target; a further name of the same file brings none. */
+  brings: number;
 }
 
 export interface DiffOptions {
@@ -27,8 +29,6 @@ export interface DiffOptions {
 
 /** An item, and the earlier path it is a hard link to. */
 export type LinkedItem = Item & { link: ByteString | null };
-
-const NOTHING: Relinked = { inodes: new Set(), indexed: new Map(), names: new Map() };
 
 /**
  * The changes of `upper` in tar order, with what a tar needs. Directories above a change come before it.
@@ -48,7 +48,7 @@ export async function* diffItems(
       old: layers.length > 1 ? MergedDir.root(layers.slice(1), 1) : null,
     };
     const known = options.lowers !== undefined;
-    yield* withLinks(root, known, known ? findRelinked(root) : NOTHING);
+    yield* withLinks(new Walk(root, known, known ? findRelinked(root) : NOTHING_RELINKED));
   } finally {
     root?.now.releaseStrays();
     root?.old?.releaseStrays();
@@ -56,30 +56,40 @@ export async function* diffItems(
   }
 }
 
-async function* withLinks(
-  root: Place,
-  known: boolean,
-  relinked: Relinked,
-): AsyncGenerator<LinkedItem, void, undefined> {
+/** The items of a walk, with the hard links among them. */
+export async function* withLinks(walk: Walk): AsyncGenerator<LinkedItem, void, undefined> {
   const first = new Map<string, ByteString>();
-  for await (const item of new Walk(root, known, relinked).items()) {
+  for await (const item of walk.items()) {
     let link: ByteString | null = null;
     if (item.kind !== 'D' && item.node.type !== 'directory' && item.node.nlink > 1) {
       link = first.get(item.node.key) ?? null;
-      if (link === null) first.set(item.node.key, item.path);
+      if (link === null && hasPlace(item.path)) first.set(item.node.key, item.path);
     }
     yield { ...item, link };
   }
 }
 
 /** What `upper` adds, changes and deletes; a directory's deletions come first, all in byte order. The root is left out. */
-export async function* diffLayer(
+export function diffLayer(
   upper: ByteString,
   options: DiffOptions = {},
 ): AsyncGenerator<Change, void, undefined> {
-  for await (const item of diffItems(upper, options)) {
+  return changesOf(diffItems(upper, options));
+}
+
+/** May a layer tar have this path? Not when a name in it would be read as a deletion. */
+export function hasPlace(path: ByteString): boolean {
+  return !path.split('/').some(isReservedName);
+}
+
+export async function* changesOf(items: AsyncIterable<LinkedItem>): AsyncGenerator<Change, void, undefined> {
+  for await (const item of items) {
     if (item.path === '') continue;
-    if (item.kind === 'D') yield { path: item.path, kind: 'D', type: null, size: 0 };
-    else yield { path: item.path, kind: item.kind, type: item.node.type, size: item.node.size };
+    if (item.kind === 'D') yield { path: item.path, kind: 'D', type: null, size: 0, brings: 0 };
+    else {
+      const { type, size, target } = item.node;
+      const brings = item.link === null ? size + target.length : 0;
+      yield { path: item.path, kind: item.kind, type, size, brings };
+    }
   }
 }

@@ -3,7 +3,7 @@
 import { type ByteString, Stat } from '../base/index.js';
 import { statHandle } from '../layer/index.js';
 import { type Found, releaseUpwards } from './merged.js';
-import { inodeKey, type Real, readIdentity, readNote } from './node.js';
+import { inodeKey, inodeOf, type Real, readIdentity, readNote } from './node.js';
 import { changedNames, join, type Place } from './walk.js';
 
 const stat = new Stat();
@@ -17,6 +17,8 @@ export interface Relinked {
   /** Names on the way to these, by directory. */
   names: Map<ByteString, Set<ByteString>>;
 }
+
+export const NOTHING_RELINKED: Relinked = { inodes: new Set(), indexed: new Map(), names: new Map() };
 
 /** The names of each inode of an upper. */
 class Groups {
@@ -54,6 +56,28 @@ export function findRelinked(root: Place): Relinked {
   });
   const indexed = copied.size === 0 ? new Map<ByteString, Found>() : findIndexed(root, copied, groups);
   return { inodes: groups.relinked(), indexed, names: namesOnTheWay(indexed.keys()) };
+}
+
+/** Finds the hard links that differ between two whole trees. */
+export function findRelinkedBetween(root: Place): Relinked {
+  const groups = new Groups();
+  /** The inodes that names of one inode of the old tree have now. */
+  const heirs = new Map<string, Set<string>>();
+  visitFiles(root, false, (_path, found, below) => {
+    const now = readIdentity(found.real);
+    const old = below === null || below.isDirectory ? null : readIdentity(below.real);
+    if (now.nlink > 1) groups.add(now.key, old?.key ?? '');
+    if (old === null || old.nlink < 2) return;
+    heirs.set(old.key, (heirs.get(old.key) ?? new Set()).add(now.key));
+  });
+  const inodes = groups.relinked();
+  for (const [old, keys] of heirs) {
+    // Names that are told are new files; those of one inode that are not told stay linked, and no others may.
+    const untold = [...keys].filter(key => !inodes.has(key));
+    const kept = untold.find(key => inodeOf(key) === inodeOf(old)) ?? untold[0];
+    for (const key of untold) if (key !== kept) inodes.add(key);
+  }
+  return { ...NOTHING_RELINKED, inodes };
 }
 
 /** All names that are still those of a lower file of which the upper's index has a copy. */

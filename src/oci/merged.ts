@@ -1,7 +1,15 @@
 // Layers over one another as one tree, for reading: what a name means after whiteouts, opaque marks and redirects of
 // any spelling. Follows kernel overlayfs (fs/overlayfs/namei.c, ovl_lookup): a redirect is a path among the layers below.
 import { type ByteString, DT } from '../base/index.js';
-import { type Layer, list, type Marks, type RealDir, readMarks } from '../layer/index.js';
+import {
+  type Layer,
+  list,
+  listPlain,
+  type Marks,
+  NO_MARKS,
+  type RealDir,
+  readMarks,
+} from '../layer/index.js';
 import type { Real } from './node.js';
 
 /** One real directory that is part of a merged one. */
@@ -18,6 +26,7 @@ export class Part {
 
   /** Notes are read from both name spaces: a layer does not say which mount made it. */
   get marks(): Marks {
+    if (this.dir.layer.plain) return NO_MARKS;
     if (this.knownMarks === null) {
       const trusted = readMarks(this.dir, 'trusted', false);
       const user = readMarks(this.dir, 'user', false);
@@ -31,12 +40,8 @@ export class Part {
   get entries(): ReadonlyMap<ByteString, number> {
     if (this.entriesOf === null) {
       const entries = new Map<ByteString, number>();
-      // Listing needs what the marks say.
-      this.knownMarks = this.marks;
-      list(this.dir, {
-        entry: (name, type) => entries.set(name, type),
-        whiteout: name => this.hidden.add(name),
-      });
+      if (this.dir.layer.plain) listPlain(this.dir, (name, type) => entries.set(name, type));
+      else this.list(entries);
       this.entriesOf = entries;
     }
     return this.entriesOf;
@@ -45,6 +50,15 @@ export class Part {
   /** Names that this directory deletes from those below; it can have an entry of the same name as well. */
   get whiteouts(): ReadonlySet<ByteString> {
     return this.entries && this.hidden;
+  }
+
+  private list(entries: Map<ByteString, number>): void {
+    // Listing needs what the marks say.
+    this.knownMarks = this.marks;
+    list(this.dir, {
+      entry: (name, type) => entries.set(name, type),
+      whiteout: name => this.hidden.add(name),
+    });
   }
 
   isSame(other: Part): boolean {

@@ -21,6 +21,7 @@ export const TYPE = Object.freeze({
   gnuLongName: 'L',
   gnuLongTarget: 'K',
   gnuVolume: 'V',
+  gnuSparse: 'S',
 });
 
 /** What a block says. Numbers that do not fit their field are written as 0: a pax record must then say them. */
@@ -106,7 +107,7 @@ function getText(block: Buffer, at: number, width: number): ByteString {
 }
 
 /** An octal or base-256 number. */
-function getNumber(block: Buffer, at: number, width: number, field: string): number {
+export function getNumber(block: Buffer, at: number, width: number, field: string): number {
   const first = block[at]!;
   if ((first & 0x80) !== 0) return getBase256(block, at, width, field);
   const digits = getText(block, at, width).trim();

@@ -103,7 +103,7 @@ export function recordsFor(entry: Entry, name: ByteString): PaxRecords {
   return records;
 }
 
-function toNumber(key: string, text: ByteString): number {
+export function toNumber(key: string, text: ByteString): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
     throw new SysError(E.EBADMSG, `tar: pax ${key} '${text}' is not a number`);
@@ -115,14 +115,14 @@ function toNumber(key: string, text: ByteString): number {
 export interface PaxFields {
   fields: Partial<Pick<Entry, 'path' | 'target' | 'uid' | 'gid' | 'size' | 'mtime' | 'mtimeNsec'>>;
   xattrs: Map<ByteString, Uint8Array>;
-  /** GNU sparse members store a map in front of the data. */
-  sparse: boolean;
+  /** What GNU tar says of a sparse member, without its prefix; empty for others. */
+  sparse: PaxRecords;
   /** POSIX ACLs as text. */
   aclText: boolean;
 }
 
 export function fieldsOf(records: PaxRecords): PaxFields {
-  const result: PaxFields = { fields: {}, xattrs: new Map(), sparse: false, aclText: false };
+  const result: PaxFields = { fields: {}, xattrs: new Map(), sparse: new Map(), aclText: false };
   for (const [key, value] of records) {
     if (key.startsWith(XATTR)) {
       result.xattrs.set(unescapeName(key.slice(XATTR.length)), Buffer.from(value, 'latin1'));
@@ -137,6 +137,6 @@ function setField(result: PaxFields, key: ByteString, value: ByteString): void {
   else if (key === 'linkpath') fields.target = value;
   else if (key === 'uid' || key === 'gid' || key === 'size') fields[key] = toNumber(key, value);
   else if (key === 'mtime') [fields.mtime, fields.mtimeNsec] = decodeTime(value);
-  else if (key.startsWith(SPARSE)) result.sparse = true;
+  else if (key.startsWith(SPARSE)) result.sparse.set(key.slice(SPARSE.length), value);
   else if (key.startsWith(ACL_TEXT)) result.aclText = true;
 }

@@ -5,7 +5,8 @@ import { ACL } from '../layer/index.js';
 import type { BytesIn } from './bytes-in.js';
 import type { Entry, EntryType } from './entry.js';
 import { BLOCK, decodeBlock, isZero, type TarBlock, TYPE } from './tar-block.js';
-import { decodePax, fieldsOf, type PaxFields, type PaxRecords } from './tar-pax.js';
+import { decodePax, fieldsOf, type PaxFields, type PaxRecords, toNumber } from './tar-pax.js';
+import { readOldSparse, readPaxSparse, type SparseMember, withHoles } from './tar-sparse.js';
 
 /** Extended headers longer than this (bytes) are refused: they must be held in memory. */
 const HEADER_LIMIT = 16 << 20;
@@ -16,13 +17,15 @@ export interface TarEntry extends Entry {
   path: ByteString;
   /** What the tar says of this entry and no Entry can hold. */
   notes: string[];
-  data: AsyncGenerator<Buffer, void, undefined>;
+  /** A number is that many zeros. */
+  data: AsyncGenerator<Buffer | number, void, undefined>;
 }
 
 const TYPES: Readonly<Record<string, EntryType | undefined>> = {
   [TYPE.file]: 'file',
   [TYPE.oldFile]: 'file',
   [TYPE.contiguous]: 'file',
+  [TYPE.gnuSparse]: 'file',
   [TYPE.link]: 'link',
   [TYPE.symlink]: 'symlink',
   [TYPE.char]: 'char',
@@ -53,10 +56,12 @@ export async function* readTar(input: BytesIn): AsyncGenerator<TarEntry, void, u
     if (isZero(bytes)) break;
     const block = decodeBlock(bytes);
     if (await takeExtended(input, block, extended)) continue;
-    const entry = makeEntry(block, extended);
+    const says = fieldsOf(new Map([...extended.global, ...extended.pax]));
+    const sparse = await sparseMember(input, bytes, block, says);
+    const entry = makeEntry(block, extended, says, sparse);
     extended = { global, pax: new Map(), name: null, target: null };
-    const body = new Body(input, entry.size, entry.path);
-    yield { ...entry, data: body.chunks() };
+    const body = new Body(input, sparse?.stored ?? entry.size, entry.path);
+    yield { ...entry, data: sparse === null ? body.chunks() : withHoles(body.chunks(), sparse) };
     await body.finish();
   }
   await input.drain();
@@ -99,17 +104,33 @@ function upToNul(data: Buffer): ByteString {
   return data.toString('latin1', 0, end < 0 ? data.length : end);
 }
 
-function makeEntry(block: TarBlock, extended: Extended): Entry & { notes: string[] } {
-  const says = fieldsOf(new Map([...extended.global, ...extended.pax]));
-  const path = says.fields.path ?? extended.name ?? block.name;
+/** What a member leaves out, if it is a sparse one. EOPNOTSUPP for forms that tar no longer writes. */
+async function sparseMember(
+  input: BytesIn,
+  header: Buffer,
+  block: TarBlock,
+  { sparse, fields }: PaxFields,
+): Promise<SparseMember | null> {
+  const stored = fields.size ?? block.size;
+  if (block.flag === TYPE.gnuSparse) return readOldSparse(input, header, stored);
+  if (sparse.size === 0) return null;
+  const [major, minor, size] = ['major', 'minor', 'realsize'].map(key => sparse.get(key));
+  if (major === '1' && minor === '0' && size !== undefined)
+    return readPaxSparse(input, toNumber('GNU.sparse.realsize', size), stored);
+  const what = `a sparse member of pax form ${major ?? 0}.${minor ?? 0}`;
+  throw new SysError(E.EOPNOTSUPP, `tar: '${block.name}' is ${what} (make the tar without --sparse)`);
+}
+
+function makeEntry(
+  block: TarBlock,
+  extended: Extended,
+  says: PaxFields,
+  sparse: SparseMember | null,
+): Entry & { notes: string[] } {
+  const path = says.sparse.get('name') ?? says.fields.path ?? extended.name ?? block.name;
   const type = block.flag === TYPE.oldFile && path.endsWith('/') ? 'directory' : TYPES[block.flag];
-  if (type === undefined || says.sparse) {
-    const what =
-      says.sparse || block.flag === 'S'
-        ? 'a sparse member (make the tar without --sparse)'
-        : `type '${block.flag}'`;
-    throw new SysError(E.EOPNOTSUPP, `tar: '${path}' is ${what}, which a layer cannot hold`);
-  }
+  if (type === undefined)
+    throw new SysError(E.EOPNOTSUPP, `tar: '${path}' is of type '${block.flag}', which a layer cannot hold`);
   const isLink = type === 'link' || type === 'symlink';
   const isDevice = type === 'char' || type === 'block';
   const entry = {
@@ -122,7 +143,7 @@ function makeEntry(block: TarBlock, extended: Extended): Entry & { notes: string
     path,
     type,
     // Old tars give hard links and directories a size without data (Go's isHeaderOnlyType).
-    size: type === 'file' ? (says.fields.size ?? block.size) : 0,
+    size: type === 'file' ? (sparse?.size ?? says.fields.size ?? block.size) : 0,
     target: isLink ? (says.fields.target ?? extended.target ?? block.target) : '',
     major: isDevice ? block.major : 0,
     minor: isDevice ? block.minor : 0,

@@ -3,7 +3,17 @@
 import { type ByteString, E, SysError } from '../base/index.js';
 import type { Relinked } from './hard-links.js';
 import type { Found, MergedDir } from './merged.js';
-import { describe, type Node, type Real, readNode, readNote, sameData, sameNode } from './node.js';
+import {
+  describe,
+  isUntouched,
+  type Node,
+  type Real,
+  readIdentity,
+  readNode,
+  readNote,
+  sameData,
+  sameNode,
+} from './node.js';
 
 /** A change with what a tar needs to write it. */
 export type Item =
@@ -58,6 +68,8 @@ export class Walk {
     /** False: nobody has said what is below the upper. */
     private readonly lowersKnown: boolean,
     private readonly relinked: Relinked,
+    /** Both trees come from one: an inode with the same ctime is the same file. */
+    private readonly snapshots = false,
   ) {}
 
   async *items(): AsyncGenerator<Item, void, undefined> {
@@ -133,6 +145,7 @@ export class Walk {
     below: Found | null,
   ): AsyncGenerator<Item, void, undefined> {
     const { real } = found;
+    if (this.isUntouched(found, below)) return;
     const node = readNode(real);
     const data = node.type === 'file' ? dataOf(found) : real;
     if (data !== real) node.size = readNode(data).size;
@@ -172,6 +185,12 @@ export class Walk {
   private kind(real: Real, below: Found | null): 'A' | 'C' {
     if (this.lowersKnown) return below === null ? 'A' : 'C';
     return readNote(real, 'origin') === null ? 'A' : 'C';
+  }
+
+  private isUntouched({ real }: Found, below: Found | null): boolean {
+    if (!this.snapshots || below === null || !isUntouched(real, below.real)) return false;
+    const { inodes } = this.relinked;
+    return inodes.size === 0 || !inodes.has(readIdentity(real).key);
   }
 
   private async isUnchanged(node: Node, data: Real, below: Found): Promise<boolean> {

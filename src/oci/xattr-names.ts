@@ -16,8 +16,9 @@ export function isPrivateNote(stored: ByteString): boolean {
   return SPELLINGS.some(names => names.isPrivate(stored));
 }
 
-/** The name under which users see a stored xattr; null for what is not theirs. */
-export function shownName(stored: ByteString): ByteString | null {
+/** The name under which users see a stored xattr; null for what is not theirs. In a `plain` tree nothing is a union's. */
+export function shownName(stored: ByteString, plain: boolean): ByteString | null {
   if (HOST_LABELS.has(stored)) return null;
+  if (plain) return stored;
   return SPELLINGS.reduce<ByteString | null>((name, names) => name && names.shown(name), stored);
 }

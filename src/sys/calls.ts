@@ -55,6 +55,7 @@ export const { fuseRead, fuseWrite, fuseBackingOpen, fuseBackingClose, watchRead
 
 /** On worker threads. */
 export const {
+  umountAsync,
   fsyncAsync,
   syncfsAsync,
   preadAsync,

@@ -1,5 +1,5 @@
 // Mounts: what is mounted where (proc_pid_mountinfo(5)), and private read-only clones of a mount.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { ByteString } from '../base/index.js';
 import { AT, MOUNT_ATTR, OPEN_TREE } from './constants.js';
 import { native } from './native.js';
@@ -59,7 +59,30 @@ export function parseMountinfo(text: ByteString): Mount[] {
 
 /** All mounts that this process sees. */
 export function listMounts(): Mount[] {
-  return parseMountinfo(readFileSync('/proc/self/mountinfo', 'latin1'));
+  return mountsOf('self');
+}
+
+function mountsOf(pid: string): Mount[] {
+  return parseMountinfo(readFileSync(`/proc/${pid}/mountinfo`, 'latin1'));
+}
+
+/** The file systems (`major:minor`) that processes with mount tables of their own see: containers, most of them. */
+export function mountedElsewhere(): Set<string> {
+  const seen = new Set([readlinkSync('/proc/self/ns/mnt')]);
+  const found = new Set<string>();
+  for (const pid of readdirSync('/proc')) {
+    if (!/^[0-9]+$/.test(pid)) continue;
+    try {
+      const namespace = readlinkSync(`/proc/${pid}/ns/mnt`);
+      if (seen.has(namespace)) continue;
+      for (const { devMajor, devMinor } of mountsOf(pid)) found.add(`${devMajor}:${devMinor}`);
+      seen.add(namespace);
+    } catch (error) {
+      // It has ended since it was listed, or is a zombie; others of its namespace are looked at too.
+      if (!(error instanceof Error && 'code' in error)) throw error;
+    }
+  }
+  return found;
 }
 
 /**

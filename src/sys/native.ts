@@ -5,8 +5,9 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type ByteString, STAT_SLOTS } from '../base/index.js';
+import type { SocketCalls } from './socket.js';
 
-export interface Native {
+export interface Native extends SocketCalls {
   /** Slot names of a stat array, in the order in which statx fills it. */
   readonly statSlots: readonly string[];
   /** Constants of this host's headers, or of newer kernels (see the addon), by name. */
@@ -116,11 +117,12 @@ export interface Native {
   /**
    * Calls `wake` from the event loop whenever `fd` is readable, until stopped; level-triggered, keeps the loop alive. The status
    * is 0, or once and for the last time -EBADF when the descriptor is in error, as /dev/fuse is after an unmount. Throws when
-   * `fd` cannot be watched. `fd` may be closed as soon as `stop` has returned.
+   * `fd` cannot be watched. `fd` may be closed as soon as `stop` has returned. `events` are those of `Watch.want`.
    */
-  watchReadable(fd: number, wake: (status: number) => void): Watch;
+  watchReadable(fd: number, wake: (status: number, events: number) => void): Watch;
 
   // On worker threads
+  umountAsync(target: ByteString, flags: number): Promise<number>;
   fsyncAsync(fd: number, datasync: boolean): Promise<number>;
   syncfsAsync(fd: number): Promise<number>;
   /** Resolves to bytes read; `buffer` must stay untouched until then. */
@@ -146,6 +148,8 @@ export interface Native {
 
 export interface Watch {
   stop(): void;
+  /** From now on wakes when readable (1), writable (2), either (3), or never (0); without effect after `stop`. */
+  want(events: number): void;
 }
 
 const require = createRequire(import.meta.url);

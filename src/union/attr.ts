@@ -28,9 +28,14 @@ export function setattr(
 }
 
 function apply(stack: Stack, node: Node, change: AttrChange, out: Stat): void {
-  if (change.size !== undefined) truncate(node, change.size, change.killPrivileges ?? false);
+  const { size } = change;
+  if (size !== undefined) {
+    stack.meter?.watch(node);
+    truncate(node, size, change.killPrivileges ?? false);
+    stack.meter?.settle(node);
+  }
   const what = node.describe();
-  if (keepsOwners(stack)) noteOwner(stack, node, change);
+  if (keepsOwners(stack)) stack.counted(() => noteOwner(stack, node, change), node);
   else if (change.uid !== undefined || change.gid !== undefined) {
     ok(fchownat(node.fd(), node.leaf(), change.uid ?? -1, change.gid ?? -1), `owner of ${what}`);
   }

@@ -29,6 +29,7 @@ import { isInIndex, moveToIndex, noteLowerNlink, noteNlink } from './links.js';
 import { Dir, type Node } from './node.js';
 import { handleOf, writeOrigin } from './origin.js';
 import { dropPrivilegesAt } from './privileges.js';
+import type { Quota } from './quota.js';
 import type { Stack } from './stack.js';
 
 const parentStat = new Stat();
@@ -57,7 +58,12 @@ export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Prom
   stack.writable();
   if (node instanceof Dir) return copyUpDir(stack, node);
   if (node.isUpper()) {
-    if (linkLowerNames(stack, node)) noteNlink(stack, node);
+    if (node.links !== null && node.links.lowerNames.length > 0) {
+      const link = () => {
+        if (linkLowerNames(stack, node)) noteNlink(stack, node);
+      };
+      stack.counted(link, node);
+    }
     return;
   }
   if (node.copying !== null) return node.copying;
@@ -95,6 +101,7 @@ export function copyUpDir(stack: Stack, dir: Dir): void {
     copyAttributes(stack, lower, '', stat, work, temp);
     if (stack.behaviour.syncAll) syncDirectory(upper.work.root.child(temp));
     crashPoint('copyup-dir:attributes');
+    if (stack.quota !== null) admit(stack.quota, work, temp);
     place(stack, parent, dirfd => renameat2(work, temp, dirfd, dir.name, 0), dir.name);
   } catch (error) {
     upper.discard(temp);
@@ -107,7 +114,15 @@ export function copyUpDir(stack: Stack, dir: Dir): void {
   dir.defaultAcl = readMarks(real, stack.xattrNames.namespace, true).defaultAcl;
   dir.impure = false;
   dir.redirect = null;
+  stack.meter?.cameDir(dir);
   stack.notify.attributes(dir);
+}
+
+/** ENOSPC when the finished copy is more than the limits leave. */
+function admit(quota: Quota, dirfd: number, name: ByteString): void {
+  const flags = AT.SYMLINK_NOFOLLOW | (name === '' ? AT.EMPTY_PATH : 0);
+  ok(statx(dirfd, name, flags, parentStat.slots), name);
+  quota.admit(parentStat, name);
 }
 
 function syncDirectory(dir: RealDir): void {
@@ -119,6 +134,15 @@ function syncDirectory(dir: RealDir): void {
 }
 
 async function copyData(stack: Stack, node: Node, stat: Stat): Promise<void> {
+  if (stack.quota === null) return copyWithin(stack, node, stat, () => {});
+  const { block } = stack.quota;
+  const takes = Math.min(stat.blocks * 512, Math.ceil(stat.size / block) * block);
+  const ended = await stack.quota.fit(takes, 1, `copy-up of ${node.describe()}`);
+  return copyWithin(stack, node, stat, ended).finally(ended);
+}
+
+/** `copied` is called when the copy is complete and about to get its name. */
+async function copyWithin(stack: Stack, node: Node, stat: Stat, copied: () => void): Promise<void> {
   const source = openLower(node);
   let unborn: Unborn;
   try {
@@ -135,6 +159,7 @@ async function copyData(stack: Stack, node: Node, stat: Stat): Promise<void> {
     throw new SysError(-rc, `copy-up of ${node.describe()}`);
   }
   crashPoint('copyup:data');
+  copied();
   bear(stack, node, stat, unborn);
   carryFlags(node, flags);
   if (stack.behaviour.syncAll && node.parent !== null) await makeDurable(node, node.parent);
@@ -195,6 +220,10 @@ function abandon(stack: Stack, unborn: Unborn): void {
 
 /** Gives the finished copy its attributes and its names. Not interrupted by anything. */
 function bear(stack: Stack, node: Node, stat: Stat, unborn: Unborn, how: CopyHow = {}): void {
+  stack.counted(() => bearNow(stack, node, stat, unborn, how), node);
+}
+
+function bearNow(stack: Stack, node: Node, stat: Stat, unborn: Unborn, how: CopyHow): void {
   try {
     const upper = stack.writable();
     const { real, realName } = node;
@@ -210,6 +239,7 @@ function bear(stack: Stack, node: Node, stat: Stat, unborn: Unborn, how: CopyHow
       upper.veil(node.parent.upper(), dirfd, name);
     }
     crashPoint('copyup:attributes');
+    if (stack.quota !== null) admit(stack.quota, dirfd, name);
     if (node.parent === null) keepDetached(stack, node, unborn);
     else if (indexed) nameThroughIndex(stack, node, stat, unborn, node.links!.indexName!);
     else nameDirectly(stack, node, node.parent, stat, unborn);
@@ -288,11 +318,13 @@ function linkLowerNames(stack: Stack, node: Node): boolean {
 
 /** Adds an entry to an upper directory as copy-up does: the directory's times stay, and it is impure from then on. */
 function place(stack: Stack, parent: Dir, add: (dirfd: number) => number, as: ByteString): void {
+  stack.meter?.watch(parent);
   const real: RealDir = parent.upper();
   markImpure(stack, parent);
   ok(statx(real.fd(), '', AT.EMPTY_PATH, parentStat.slots), parent.describe());
   ok(add(real.fd()), `copy-up to ${parent.describe()}/${as}`);
   setTimes(real.fd(), '', parentStat);
+  stack.meter?.settle(parent);
   // Its change time is new all the same; tar calls a file changed when that moves under it.
   stack.notify.attributes(parent);
   parent.cover(as);

@@ -69,7 +69,9 @@ function makeNew(
 ): number {
   stack.writable();
   checkNew(parent, name);
+  stack.quota?.admitName(`${parent.describe()}/${name}`);
   copyUpDir(stack, parent);
+  stack.meter?.watch(parent);
   const isDirectory = (mode & S.IFMT) === S.IFDIR;
   const what = `${parent.describe()}/${name}`;
   if (parent.hasWhiteout(name)) return makeOverWhiteout(stack, caller, parent, name, mode, make);
@@ -83,9 +85,10 @@ function makeNew(
     crashPoint('create:made');
     // Lower layers have no such name; saying so spares the kernel (and us) the search.
     if (isDirectory && parent.isMerged()) stack.upper!.setOpaque(parent.upper().fd(), name);
+    admit(stack, parent.upper().fd(), name);
   } catch (error) {
     if (rc > 0) close(rc);
-    removeEntry(parent.upper().fd(), name);
+    stack.upper!.remove(parent.upper().fd(), name);
     throw error;
   }
   return rc;
@@ -111,6 +114,7 @@ function makeOverWhiteout(
     crashPoint('create:made');
     giveAway(stack, caller, parent, temp, wanted, inherited, isDirectory, isLink);
     if (isDirectory) upper.setOpaque(work, temp);
+    admit(stack, work, temp);
     crashPoint('create:prepared');
     upper.whiteouts.replace(temp, parent.upper(), name, isDirectory);
   } catch (error) {
@@ -122,6 +126,13 @@ function makeOverWhiteout(
   parent.whiteouts!.delete(name);
   parent.cover(name);
   return rc;
+}
+
+/** ENOSPC when what has been made is more than the limits leave. */
+function admit(stack: Stack, dirfd: number, name: ByteString): void {
+  if (stack.quota === null) return;
+  ok(statx(dirfd, name, AT.SYMLINK_NOFOLLOW, parentStat.slots), name);
+  stack.quota.admit(parentStat, name);
 }
 
 /** Owner, set-group-id inheritance and ACLs, as if the object had been made in its directory by the caller. */
@@ -153,6 +164,8 @@ function giveAway(
 function born(stack: Stack, parent: Dir, name: ByteString, out: Stat): Node {
   const real = parent.upper();
   ok(statx(real.fd(), name, AT.SYMLINK_NOFOLLOW, out.slots), `${parent.describe()}/${name}`);
+  stack.meter?.came(out);
+  stack.meter?.settle(parent);
   const ino = stack.inodes.of(out);
   const type = isVeiled(real, name, out) ? DT.CHR : modeToType(out.mode);
   let node: Node;
@@ -268,15 +281,17 @@ export function makeUnnamed(
   const upper = stack.writable();
   if (!upper.abilities.tmpfile) throw new SysError(E.EOPNOTSUPP, 'O_TMPFILE on this upper directory');
   if (parent.isUnlinked() && parent !== stack.root) throw new SysError(E.ENOENT, parent.describe());
+  stack.quota?.admitName(parent.describe());
   copyUpDir(stack, parent);
-  const masked = (parent.defaultAcl ? mode : mode & ~caller.umask) & 0o7777;
+  const masked = S.IFREG | ((parent.defaultAcl ? mode : mode & ~caller.umask) & 0o7777);
+  const real = realMode(stack, masked) & 0o7777;
   const openFlags = (flags & ~(O.CREAT | O.EXCL)) | O.TMPFILE;
   const fd = ok(
-    asCaller(stack, caller, () => openChild(parent.upper().fd(), '.', openFlags, realMode(stack, masked))),
+    asCaller(stack, caller, () => openChild(parent.upper().fd(), '.', openFlags, real)),
     parent.describe(),
   );
   ok(statx(fd, '', AT.EMPTY_PATH, out.slots), parent.describe());
-  writeOwner(stack, fd, '', { ...caller, mode: S.IFREG | masked });
+  writeOwner(stack, fd, '', { ...caller, mode: masked });
   const node = new Node(DT.REG, stack.inodes.of(out), null, '', upper.work.root, '');
   node.detached = ok(openPath(`/proc/self/fd/${fd}`, O.PATH), parent.describe());
   show(stack, node, out);
@@ -294,8 +309,8 @@ export function makeLink(
   stack.writable();
   checkNew(parent, name);
   const copying = copyUp(stack, node);
-  if (copying === undefined) return linkNow(stack, node, parent, name, out);
-  return copying.then(() => linkNow(stack, node, parent, name, out));
+  const link = () => stack.counted(() => linkNow(stack, node, parent, name, out), node, parent);
+  return copying === undefined ? link() : copying.then(link);
 }
 
 function linkNow(stack: Stack, node: Node, parent: Dir, name: ByteString, out: Stat): Node {

@@ -14,7 +14,7 @@ import type {
 import { mapAclIds } from './acl.js';
 import type { IdRange, UnionConfig } from './unionconfig.js';
 
-/** Shown for an id that no range has (/proc/sys/kernel/overflowuid). */
+/** Shown for an id that no range has, and kept for who creates a file without one (/proc/sys/kernel/overflowuid). */
 const OVERFLOW_ID = 65534;
 
 /** Translates one kind of id, both ways. */
@@ -38,10 +38,23 @@ export class IdMap {
 
   /** The id to keep for one that a user named. Throws EOVERFLOW when no range has it. */
   kept(id: number): number {
+    const kept = this.find(id);
+    if (kept === null) throw new SysError(E.EOVERFLOW, `id ${id} is in no range of the id mapping`);
+    return kept;
+  }
+
+  /**
+   * The id to keep for who creates a file. An engine prepares a container's tree as the host's root, which no range has, and
+   * gives what it makes to the container's root afterwards.
+   */
+  creator(id: number): number {
+    return this.find(id) ?? OVERFLOW_ID;
+  }
+
+  private find(id: number): number | null {
     if (this.ranges.length === 0) return id;
     const range = this.ranges.find(one => id >= one.host && id < one.host + one.length);
-    if (range === undefined) throw new SysError(E.EOVERFLOW, `id ${id} is in no range of the id mapping`);
-    return range.container + (id - range.host);
+    return range === undefined ? null : range.container + (id - range.host);
   }
 
   /** What chown does with an id: nothing where all owners are shown alike. */
@@ -84,7 +97,7 @@ class IdMapped<N extends object, H extends object> implements FileSystem<N, H> {
   }
 
   private caller(caller: Caller): Caller {
-    return { ...caller, uid: this.uids.kept(caller.uid), gid: this.gids.kept(caller.gid) };
+    return { ...caller, uid: this.uids.creator(caller.uid), gid: this.gids.creator(caller.gid) };
   }
 
   start(agreed: Agreed<N>): void {

@@ -1,3 +1,4 @@
+export { type Mounted, mountUnion, type Observer } from './mount.js';
 export { isBelow } from './open.js';
 export {
   absolutePath,
@@ -15,4 +16,5 @@ export {
   type MountFlags,
   OptionError,
   type UnionConfig,
+  type Usage,
 } from './unionconfig.js';

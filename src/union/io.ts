@@ -20,6 +20,8 @@ import {
   statx,
 } from '../sys/index.js';
 import { copyUp } from './copyup.js';
+import * as limited from './limitedio.js';
+import type { Meter } from './meter.js';
 import { Dir, type Node } from './node.js';
 import { dropPrivileges, dropped } from './privileges.js';
 import type { Stack } from './stack.js';
@@ -100,8 +102,11 @@ export function open(
 
 function opened(stack: Stack, node: Node, flags: number): Opened<FileHandle> {
   const kept = flags & KEPT_FLAGS;
+  const truncates = (flags & O.TRUNC) !== 0;
+  if (truncates) stack.meter?.watch(node);
   const fd = openReal(node, kept | (flags & O.TRUNC));
   const result = openedAs(stack, node, kept, fd);
+  if (truncates) stack.meter?.settle(node, fd);
   if (result.backing !== undefined || node.isUpper() || node.preloaded) return result;
   node.preloaded = true;
   const preload = smallContent(fd);
@@ -122,10 +127,18 @@ function smallContent(fd: number): Buffer | null {
 export function openedAs(stack: Stack, node: Node, flags: number, fd: number): Opened<FileHandle> {
   const isUpper = node.isUpper();
   const handle = new FileHandle(node, flags & KEPT_FLAGS, fd, isUpper);
-  node.opens++;
+  if (stack.meter !== null && isUpper) countOpen(stack.meter, node, flags);
+  else node.opens++;
   // A lower file that could still be copied up must not be read behind our back: its readers would miss the copy.
   const direct = stack.passthrough && (isUpper || stack.behaviour.readonly) && !losesPrivileges(flags, fd);
   return direct ? { handle, backing: fd, keepCache: true } : { handle, keepCache: true };
+}
+
+/** A file that is open for writing is measured from now on; one without a name is in use again. */
+function countOpen(meter: Meter, node: Node, flags: number): void {
+  if ((flags & O.ACCMODE) !== O.RDONLY || node.detached >= 0) meter.watch(node);
+  node.opens++;
+  if (node.detached >= 0) meter.settle(node);
 }
 
 /**
@@ -143,6 +156,7 @@ export function release(stack: Stack, handle: FileHandle): void {
   // What was written through a mapping of the real file has moved its times, and the kernel has not told us.
   if (stack.passthrough && (handle.flags & O.ACCMODE) !== O.RDONLY) stack.notify.attributes(handle.node);
   handle.node.opens--;
+  stack.meter?.released(handle.node, (handle.flags & O.ACCMODE) !== O.RDONLY);
   stack.shrink(handle.node);
 }
 
@@ -188,6 +202,7 @@ async function readRest(
 }
 
 export function write(
+  stack: Stack,
   handle: FileHandle,
   offset: number,
   data: Buffer,
@@ -196,6 +211,8 @@ export function write(
   if (data.length === 0) return 0;
   const fd = handle.fd();
   if (killPrivileges) dropPrivileges(handle.node);
+  const { quota } = stack;
+  if (quota?.limitsBytes) return limited.write(quota, handle, offset, data, SMALL_WRITE);
   if (data.length <= SMALL_WRITE) return ok(pwrite(fd, data, 0, data.length, offset), handle.node.describe());
   return pwriteAsync(fd, data, 0, data.length, offset).then(rc => ok(rc, handle.node.describe()));
 }
@@ -209,6 +226,7 @@ export function fsync(stack: Stack, handle: FileHandle, datasync: boolean): void
 }
 
 export function fallocate(
+  stack: Stack,
   caller: Caller,
   handle: FileHandle,
   mode: number,
@@ -216,6 +234,7 @@ export function fallocate(
   length: number,
 ): Promise<void> {
   if (caller.uid !== 0) dropPrivileges(handle.node);
+  if (stack.quota?.limitsBytes) return limited.allocate(stack.quota, handle, mode, offset, length);
   return fallocateAsync(handle.fd(), mode, offset, length).then(rc => {
     ok(rc, handle.node.describe());
   });
@@ -226,6 +245,7 @@ export function seek(handle: FileHandle, offset: number, whence: number): number
 }
 
 export function copyRange(
+  stack: Stack,
   caller: Caller,
   source: FileHandle,
   from: number,
@@ -234,6 +254,7 @@ export function copyRange(
   length: number,
 ): Promise<number> {
   if (caller.uid !== 0) dropPrivileges(target.node);
+  if (stack.quota?.limitsBytes) return limited.copyRange(stack.quota, source, from, target, to, length);
   return copyFileRangeAsync(source.fd(), from, target.fd(), to, length).then(rc =>
     ok(rc, target.node.describe()),
   );

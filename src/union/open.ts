@@ -12,8 +12,11 @@ import {
   statHandle,
   type Upper,
 } from '../layer/index.js';
-import { AT, close, keepCapabilities, O, openPath, statx, umask } from '../sys/index.js';
+import { AT, close, fstatfs, keepCapabilities, O, openPath, statx, umask } from '../sys/index.js';
+import { unmappedLowers } from './idmapped.js';
 import { claimIndex, cleanIndex } from './indexcheck.js';
+import { Meter } from './meter.js';
+import { Quota } from './quota.js';
 import { type Behaviour, Stack } from './stack.js';
 import { MAX_LOWERS, OptionError, type UnionConfig } from './unionconfig.js';
 
@@ -38,7 +41,7 @@ export function openStack(config: UnionConfig): Stack {
   if (process.geteuid!() === 0) keepCapabilities();
   const opened: { close(): void }[] = [];
   try {
-    const lowers = config.lowers.map(path => {
+    const lowers = unmappedLowers(config).map(path => {
       const layer = named('lowerdir', path, () => Layer.open(path, false));
       opened.push(layer);
       return layer;
@@ -93,13 +96,31 @@ function checkPlaces(config: UnionConfig): void {
     refuseOverlap(upper, work);
     refuseOverlap(work, upper);
   }
+  const above = writable.map(one => new Set(directoriesAbove(one.path)));
+  // Layers of one store lie side by side: what is above the first need not be looked at again for the others.
+  const outside = new Set<string>();
   for (const path of config.lowers) {
     const lower = place('lowerdir', path);
-    for (const one of writable) {
-      refuseOverlap(lower, one);
-      refuseOverlap(one, lower);
-    }
+    for (const [i, one] of writable.entries()) if (above[i]!.has(identity(lower))) refuseOverlap(one, lower);
+    const seen = directoriesAbove(path, outside);
+    for (const one of writable) if (seen.includes(identity(one))) refuseOverlap(lower, one);
+    for (const directory of seen) outside.add(directory);
   }
+}
+
+function identity({ dev, ino }: { readonly dev: number; readonly ino: number }): string {
+  return `${dev}:${ino}`;
+}
+
+/** The directory `path` and those above it, up to the root or to one of `known`. */
+function directoriesAbove(path: ByteString, known: ReadonlySet<string> = new Set()): string[] {
+  const found: string[] = [];
+  climb(path, directory => {
+    if (known.has(identity(directory))) return true;
+    found.push(identity(directory));
+    return false;
+  });
+  return found;
 }
 
 function place(what: string, path: ByteString): Place {
@@ -120,12 +141,17 @@ function refuseOverlap(inner: Place, outer: Place): void {
 
 /** Is the directory `path`, or one above it, the place `outer`? */
 export function isBelow(path: ByteString, outer: { readonly dev: number; readonly ino: number }): boolean {
+  return climb(path, ({ dev, ino }) => dev === outer.dev && ino === outer.ino);
+}
+
+/** Shows `visit` the directory `path` and those above it, until it says true; whether it did. */
+function climb(path: ByteString, visit: (directory: Stat) => boolean): boolean {
   let fd = ok(openPath(path, O.PATH | O.DIRECTORY), path);
   try {
     let last = { dev: -1, ino: -1 };
     for (;;) {
       ok(statx(fd, '', AT.EMPTY_PATH, scratch.slots), path);
-      if (scratch.dev === outer.dev && scratch.ino === outer.ino) return true;
+      if (visit(scratch)) return true;
       if (scratch.dev === last.dev && scratch.ino === last.ino) return false;
       last = { dev: scratch.dev, ino: scratch.ino };
       const up = openUp(fd);
@@ -144,6 +170,8 @@ function openUp(fd: number): number {
 
 function assemble(config: UnionConfig, upper: Upper | null, lowers: readonly Layer[]): Stack {
   const readonly = config.readonly || upper === null;
+  const metered = upper !== null && !readonly && keepsUsage(config);
+  const rootBlocks = metered ? blocksOf(upper) : 0;
   const handles = lowers.every(layer => encodeHandle(layer, layer.rootFd, '') !== null);
   const canOpen = handles && canOpenHandles(lowers);
   const namespace = upper?.namespace ?? (config.userxattr === 'on' ? 'user' : 'trusted');
@@ -170,7 +198,31 @@ function assemble(config: UnionConfig, upper: Upper | null, lowers: readonly Lay
   const stack = new Stack(config, upper, lowers, behaviour, scratch);
   stack.canOpenHandles = canOpen;
   prepareRoot(stack, namespace);
+  if (metered) startCounting(stack, upper, rootBlocks);
   return stack;
+}
+
+function keepsUsage({ usage, size, inodes }: UnionConfig): boolean {
+  return usage !== null || size !== null || inodes !== null;
+}
+
+function blocksOf({ layer }: Upper): number {
+  ok(statx(layer.rootFd, '', AT.EMPTY_PATH, scratch.slots), layer.path);
+  return scratch.blocks;
+}
+
+/** `rootBlocks`: of the upper's root, before the notes that opening it may have left on it. */
+function startCounting(stack: Stack, upper: Upper, rootBlocks: number): void {
+  const { usage, size, inodes } = stack.config;
+  const meter = new Meter(upper, usage ?? 'count', node => stack.shrink(node));
+  if (usage !== null && usage !== 'count') meter.addBlocks(blocksOf(upper) - rootBlocks);
+  stack.meter = meter;
+  upper.tally = meter;
+  if (size === null && inodes === null) return;
+  const slots = new Float64Array(12);
+  ok(fstatfs(upper.layer.rootFd, slots), upper.layer.path);
+  const [, , , , , , , , frsize] = slots;
+  stack.quota = new Quota(meter, size, inodes, frsize!);
 }
 
 function prepareRoot(stack: Stack, namespace: Namespace): void {

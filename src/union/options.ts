@@ -70,6 +70,16 @@ function checkCombinations({ config, given }: Draft): void {
   }
   if (config.upper === null && config.work !== null)
     config.notes.push('workdir: useless without upperdir, ignored');
+  if (config.size !== null && config.passthrough === 'on') {
+    throw new OptionError(
+      'passthrough',
+      'passthrough=on and size exclude each other: what bypasses the daemon has no limit',
+    );
+  }
+  for (const limit of ['size', 'inodes'] as const) {
+    if (config.upper === null && config[limit] !== null)
+      config.notes.push(`${limit}: useless without upperdir, ignored`);
+  }
   if (config.upper === null && config.volatile)
     config.notes.push('volatile: useless without upperdir, ignored');
 }
@@ -79,6 +89,7 @@ function settle(config: UnionConfig): void {
     config.readonly = true;
     config.work = null;
     config.volatile = false;
+    config.size = config.inodes = null;
   }
   if (config.volatile) config.fsync = 'none';
 }

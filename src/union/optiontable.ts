@@ -144,6 +144,24 @@ const semantics: OptionRow[] = [
   flag('noxattrs', 'no extended attributes', c => {
     c.xattrs = false;
   }),
+  valued(
+    'size',
+    'BYTES[K|M|G|T]',
+    'the upper may hold this much, as du counts it; df shows it, and beyond it is ENOSPC. Excludes passthrough',
+    value.size,
+    (c, bytes) => {
+      c.size = bytes;
+    },
+  ),
+  valued(
+    'inodes',
+    'N',
+    'the upper may hold so many files, directories, links and whiteouts',
+    value.integer(1, 1e15 - 1),
+    (c, n) => {
+      c.inodes = n;
+    },
+  ),
 ];
 
 const daemon: OptionRow[] = [

@@ -30,6 +30,20 @@ export function integer(min: number, max: number): Parser<number> {
 
 export const id: Parser<number> = integer(0, MAX_ID);
 
+const POWERS = ['', 'K', 'M', 'G', 'T'];
+
+/** Bytes: a whole number from 1, with K, M, G or T for powers of 1024. */
+export const size: Parser<number> = (option, text) => {
+  const match = /^([0-9]{1,16})([KMGT]?)(?:iB|B)?$/i.exec(text);
+  const bytes =
+    match === null ? Number.NaN : Number(match[1]) * 1024 ** POWERS.indexOf(match[2]!.toUpperCase());
+  if (bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
+  throw new OptionError(
+    option,
+    `must be a number of bytes above 0, such as 4096, 64K, 10G, not "${toText(text)}"`,
+  );
+};
+
 /** Seconds, with decimals if need be; at most 2^53 - 1. */
 export const seconds: Parser<number> = (option, text) => {
   const number = /^[0-9]+(\.[0-9]*)?(e[0-9]{1,2})?$/.test(text) ? Number(text) : Number.NaN;

@@ -132,5 +132,15 @@ export const mountRows: OptionRow[] = [
     'lazytime',
     'nolazytime',
   ),
-  ...notes('has no meaning here', 'mand', 'nomand', 'iversion', 'noiversion', 'symlinks', 'seclabel'),
+  ...notes(
+    'has no meaning here',
+    'inode32',
+    'inode64',
+    'mand',
+    'nomand',
+    'iversion',
+    'noiversion',
+    'symlinks',
+    'seclabel',
+  ),
 ];

@@ -18,10 +18,10 @@ export function unlink(stack: Stack, parent: Dir, name: ByteString): void | Prom
   if (!node.isUpper()) refuseProtected(stack.scratch, node.describe());
   // The link count of the other names is kept in the index, which a file enters by copy-up.
   const copying = needsIndex(stack, node) ? copyUp(stack, node) : undefined;
-  if (copying === undefined) return unlinkNow(stack, node, parent, name);
+  if (copying === undefined) return unlinkFreely(stack, node, parent, name);
   return copying.then(() => {
     if (parent.names.get(name) !== node) throw new SysError(E.ENOENT, `${parent.describe()}/${name}`);
-    unlinkNow(stack, node, parent, name);
+    unlinkFreely(stack, node, parent, name);
   });
 }
 
@@ -32,6 +32,17 @@ export function needsIndex(stack: Stack, node: Node): boolean {
     node.links?.indexName != null &&
     (!node.isUpper() || node.links.lowerNames.length > 0)
   );
+}
+
+/** Deleting is never refused for want of room. */
+function unlinkFreely(stack: Stack, node: Node, parent: Dir, name: ByteString): void {
+  if (stack.meter === null) {
+    unlinkNow(stack, node, parent, name);
+    return;
+  }
+  const change = () => stack.counted(() => unlinkNow(stack, node, parent, name), node, parent);
+  if (stack.quota === null) change();
+  else stack.quota.exempt(change);
 }
 
 function unlinkNow(stack: Stack, node: Node, parent: Dir, name: ByteString): void {
@@ -91,16 +102,26 @@ export function rmdir(stack: Stack, parent: Dir, name: ByteString): void | Promi
   if (!(dir instanceof Dir)) throw new SysError(E.ENOTDIR, dir.describe());
   if (!dir.isUpper()) refuseProtected(stack.scratch, dir.describe());
   const listing = complete(dir);
-  if (listing === undefined) return rmdirNow(stack, dir, parent, name);
+  if (listing === undefined) return rmdirFreely(stack, dir, parent, name);
   return listing.then(() => {
     if (parent.names.get(name) !== dir) throw new SysError(E.ENOENT, `${parent.describe()}/${name}`);
-    rmdirNow(stack, dir, parent, name);
+    rmdirFreely(stack, dir, parent, name);
   });
 }
 
 /** ENOTEMPTY unless the merged view of the directory is empty. */
 export function checkEmpty(dir: Dir): void {
   if (dir.names.size > 0) throw new SysError(E.ENOTEMPTY, dir.describe());
+}
+
+function rmdirFreely(stack: Stack, dir: Dir, parent: Dir, name: ByteString): void {
+  if (stack.meter === null) {
+    rmdirNow(stack, dir, parent, name);
+    return;
+  }
+  const change = () => stack.counted(() => rmdirNow(stack, dir, parent, name), parent);
+  if (stack.quota === null) change();
+  else stack.quota.exempt(change);
 }
 
 function rmdirNow(stack: Stack, dir: Dir, parent: Dir, name: ByteString): void {
@@ -110,11 +131,12 @@ function rmdirNow(stack: Stack, dir: Dir, parent: Dir, name: ByteString): void {
   const real = parent.upper();
   const inUpper = dir.isUpper();
   const hides = !inUpper || parent.isCovered(name);
+  const gone = inUpper ? stack.meter?.leaving(dir) : undefined;
   for (const one of dir.reals) one.pin();
   try {
     if (!inUpper) upper.whiteouts.hide(real, name);
     else if (hides) upper.whiteouts.hideOver(real, name, true);
-    else removeUpperDir(stack, parent, name);
+    else removeUpperDir(stack, parent, name, gone);
   } catch (error) {
     for (const one of dir.reals) one.release();
     throw error;
@@ -125,16 +147,17 @@ function rmdirNow(stack: Stack, dir: Dir, parent: Dir, name: ByteString): void {
 }
 
 /** A directory that only the upper has; whiteouts may be left in it. */
-function removeUpperDir(stack: Stack, parent: Dir, name: ByteString): void {
+function removeUpperDir(stack: Stack, parent: Dir, name: ByteString, gone?: () => void): void {
   const upper = stack.upper!;
   const dirfd = parent.upper().fd();
   const rc = unlinkat(dirfd, name, AT.REMOVEDIR);
   if (rc !== -E.ENOTEMPTY && rc !== -E.EEXIST) {
     ok(rc, `${parent.describe()}/${name}`);
+    gone?.();
     return;
   }
   const temp = upper.temporaryName();
   ok(renameat2(dirfd, name, upper.work.rootFd, temp, 0), `${parent.describe()}/${name}`);
   crashPoint('rmdir:moved');
-  upper.discard(temp);
+  upper.discard(temp, true);
 }

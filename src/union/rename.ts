@@ -108,6 +108,23 @@ function renameNow(
   target: Node | null,
   exchange: boolean,
 ): void {
+  if (stack.meter === null) {
+    renameReally(stack, from, to, source, target, exchange);
+    return;
+  }
+  const replaced = target instanceof Dir && !exchange ? null : target;
+  const change = () => renameReally(stack, from, to, source, target, exchange);
+  stack.counted(change, from.parent, to.parent, source, replaced);
+}
+
+function renameReally(
+  stack: Stack,
+  from: Place,
+  to: Place,
+  source: Node,
+  target: Node | null,
+  exchange: boolean,
+): void {
   if (target instanceof Dir && !exchange) checkEmpty(target);
   copyUpDir(stack, from.parent);
   copyUpDir(stack, to.parent);
@@ -125,6 +142,7 @@ function renameNow(
     noteNlink(stack, target);
     targetInUpper = clearTarget(stack, target, to);
   }
+  const gone = target instanceof Dir && targetInUpper ? stack.meter?.leaving(target) : undefined;
   const over = to.parent.hasWhiteout(to.name);
   crashPoint('rename:prepared');
   const how = { isDirectory: source instanceof Dir, leave, over };
@@ -139,6 +157,7 @@ function renameNow(
     throw error;
   }
   crashPoint('rename:done');
+  gone?.();
   if (target !== null) {
     stack.detach(target, to.parent, to.name);
     changeNlink(stack, target, -1);
@@ -157,6 +176,8 @@ function clearTarget(stack: Stack, target: Node, to: Place): boolean {
     return inUpper;
   }
   const inUpper = target.isUpper();
+  // What is counted of it is what it holds now.
+  if (inUpper) stack.meter?.leaving(target);
   const emptied = inUpper && replaceByEmpty(stack, target, to);
   for (const real of target.reals) real.pin();
   return inUpper && emptied !== 'hidden';
@@ -180,6 +201,7 @@ function replaceByEmpty(stack: Stack, dir: Dir, at: Place): 'clean' | 'hidden' |
   const temp = upper.temporaryName();
   ok(statx(real.fd(), '', AT.EMPTY_PATH, scratch.slots), dir.describe());
   ok(mkdirat(work, temp, 0o700), dir.describe());
+  let counted = false;
   try {
     copyAttributes(stack, real, '', scratch, work, temp);
     upper.setOpaque(work, temp);
@@ -189,8 +211,10 @@ function replaceByEmpty(stack: Stack, dir: Dir, at: Place): 'clean' | 'hidden' |
     real.release();
     dir.reals.length = 1;
     dir.whiteouts = dir.covered = null;
+    counted = true;
+    stack.meter?.cameDir(dir);
   } finally {
-    upper.discard(temp);
+    upper.discard(temp, counted);
   }
   return 'replaced';
 }
@@ -213,6 +237,7 @@ function move(stack: Stack, node: Node, from: Place, to: Place): void {
   if (node instanceof Dir) {
     node.reals[0]!.parent = to.parent.upper();
     node.reals[0]!.name = to.name;
+    stack.meter?.moved(node);
   } else if (node.real === from.parent.upper() && node.realName === from.name) {
     node.real = to.parent.upper();
     node.realName = to.name;

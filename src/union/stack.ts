@@ -4,7 +4,9 @@ import { type ByteString, E, objectFreed, Stat, SysError } from '../base/index.j
 import type { Notifier } from '../fuse/index.js';
 import { type Layer, overrideStatName, type Upper, XattrNames } from '../layer/index.js';
 import { InodeSpace } from './inodes.js';
+import type { Meter } from './meter.js';
 import { Dir, Entry, type Node } from './node.js';
+import type { Quota } from './quota.js';
 import type { UnionConfig } from './unionconfig.js';
 
 /** What the options come to on these layers. */
@@ -38,6 +40,10 @@ export class Stack {
   canOpenHandles = false;
   /** The kernel reads and writes real files in our stead. */
   passthrough = false;
+  /** Counts what the upper holds; null: nobody wants to know. */
+  meter: Meter | null = null;
+  /** What it may hold; null: no limit. */
+  quota: Quota | null = null;
   /** For short-lived questions; never kept across another call. */
   readonly scratch = new Stat();
 
@@ -76,6 +82,11 @@ export class Stack {
   writable(): Upper {
     if (this.upper === null || this.behaviour.readonly) throw new SysError(E.EROFS, 'the mount is read-only');
     return this.upper;
+  }
+
+  /** Does `change`, which changes what the upper has of `nodes` and ends before it returns. */
+  counted<T>(change: () => T, ...nodes: (Node | null)[]): T {
+    return this.meter === null ? change() : this.meter.around(nodes, change);
   }
 
   /** Is a real directory of the bottom layer? What it says of layers below it is said to nobody. */
@@ -119,6 +130,7 @@ export class Stack {
   /** Drops what nobody needs any more: the node itself, and directories above it that were kept for its sake. */
   shrink(node: Node): void {
     if (node.known || node.opens > 0 || node.copying !== null || node === this.root) return;
+    if (this.meter?.holds(node)) return;
     if (node instanceof Dir && (node.children > 0 || node.listing !== null)) return;
     if (node.links !== null && this.linked.get(node.ino) === node) this.linked.delete(node.ino);
     const aliases = node.links?.aliases ?? [];

@@ -10,7 +10,7 @@ import type {
   Opened,
   Timeouts,
 } from '../fuse/index.js';
-import { unmarkVolatile } from '../layer/index.js';
+import { shareLocks, unmarkVolatile } from '../layer/index.js';
 import { fstatfs, readlinkat, syncfsAsync } from '../sys/index.js';
 import { setattr } from './attr.js';
 import { makeDirectory, makeFile, makeLink, makeNode, makeSymlink, makeUnnamed } from './create.js';
@@ -24,7 +24,7 @@ import { DirHandle, fsyncDir, readdir } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename } from './rename.js';
 import type { Stack } from './stack.js';
-import type { UnionConfig } from './unionconfig.js';
+import type { UnionConfig, Usage } from './unionconfig.js';
 import { getXattr, listXattrs, removeXattr, setXattr } from './xattr.js';
 
 const LINK_MAX = 4096;
@@ -51,9 +51,24 @@ export class Union implements FileSystem<Node, Handle> {
     return new Union(openStack(config));
   }
 
+  /**
+   * What the upper directory holds now, as du counts it, plus unlinked files that are still open; null unless
+   * `UnionConfig.usage` or a limit asks for it. O(open files). Not `exact` while the upper is being counted. After `destroy` it
+   * is what it was at the end.
+   */
+  usage(): (Usage & { readonly exact: boolean }) | null {
+    return this.stack.meter?.usage() ?? null;
+  }
+
+  /** Resolves when `usage` is exact; rejects when the upper could not be read. */
+  counted(): Promise<void> {
+    return this.stack.meter?.counted ?? Promise.resolve();
+  }
+
   start(agreed: Agreed<Node>): void {
     this.stack.notify = agreed.notify;
-    this.stack.passthrough = agreed.passthrough;
+    // What the kernel writes itself can be counted, but not limited.
+    this.stack.passthrough = agreed.passthrough && !(this.stack.quota?.limitsBytes ?? false);
   }
 
   lookup(parent: Node, name: ByteString, out: Stat): Node | null {
@@ -157,7 +172,7 @@ export class Union implements FileSystem<Node, Handle> {
   }
 
   write(handle: Handle, offset: number, data: Buffer, killPrivileges: boolean): number | Promise<number> {
-    return io.write(file(handle), offset, data, killPrivileges);
+    return io.write(this.stack, file(handle), offset, data, killPrivileges);
   }
 
   release(handle: Handle): void {
@@ -169,7 +184,7 @@ export class Union implements FileSystem<Node, Handle> {
   }
 
   fallocate(caller: Caller, handle: Handle, mode: number, offset: number, length: number): Promise<void> {
-    return io.fallocate(caller, file(handle), mode, offset, length);
+    return io.fallocate(this.stack, caller, file(handle), mode, offset, length);
   }
 
   seek(handle: Handle, offset: number, whence: number): number {
@@ -184,7 +199,7 @@ export class Union implements FileSystem<Node, Handle> {
     to: number,
     length: number,
   ): Promise<number> {
-    return io.copyRange(caller, file(source), from, file(target), to, length);
+    return io.copyRange(this.stack, caller, file(source), from, file(target), to, length);
   }
 
   opendir(node: Node): Handle {
@@ -208,11 +223,11 @@ export class Union implements FileSystem<Node, Handle> {
   }
 
   statfs(_node: Node): FsStat {
-    const { upper, lowers } = this.stack;
+    const { upper, lowers, quota } = this.stack;
     ok(fstatfs((upper?.layer ?? lowers[0]!).rootFd, statfsSlots), 'statfs');
     const [, bsize, blocks, bfree, bavail, files, ffree, namelen, frsize] =
       statfsSlots as unknown as number[];
-    return {
+    const real: FsStat = {
       bsize: bsize!,
       blocks: blocks!,
       bfree: bfree!,
@@ -222,6 +237,7 @@ export class Union implements FileSystem<Node, Handle> {
       namelen: namelen!,
       frsize: frsize!,
     };
+    return quota === null ? real : quota.narrow(real);
   }
 
   async syncfs(): Promise<void> {
@@ -262,7 +278,9 @@ export class Union implements FileSystem<Node, Handle> {
 
   async destroy(): Promise<void> {
     const { upper, lowers, config, behaviour } = this.stack;
+    this.stack.meter?.close();
     if (upper !== null) {
+      shareLocks(upper);
       if (config.volatile && !behaviour.readonly) {
         ok(await syncfsAsync(upper.layer.rootFd), 'syncfs');
         unmarkVolatile(upper);

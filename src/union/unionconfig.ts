@@ -42,6 +42,12 @@ export interface MountFlags {
   labels: ByteString[];
 }
 
+/** What an upper holds: `bytes` are st_blocks * 512. */
+export interface Usage {
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
 export interface UnionConfig {
   /** Lower layers, topmost first; 1 to MAX_LOWERS. */
   lowers: ByteString[];
@@ -78,6 +84,11 @@ export interface UnionConfig {
   acl: boolean;
   /** Extended attributes are offered. */
   xattrs: boolean;
+  /** The most bytes and inodes that the upper may hold, as `usage` counts them; null: no limit. */
+  size: number | null;
+  inodes: number | null;
+  /** What the upper holds at the start, or 'count' to walk it; null: usage is not kept, or, with a limit, counted. */
+  usage: Usage | 'count' | null;
   mount: MountFlags;
   /** 'auto': where the kernel grants it; 'on': the mount fails otherwise. */
   passthrough: 'auto' | 'on' | 'off';
@@ -115,6 +126,9 @@ export function defaultConfig(): UnionConfig {
     staticNlink: false,
     acl: true,
     xattrs: true,
+    size: null,
+    inodes: null,
+    usage: null,
     mount: {
       fsname: 'lamina',
       subtype: 'lamina',

@@ -6,6 +6,7 @@ import { fchmodat, getxattr, listxattr, removexattr, setxattr, XATTR } from '../
 import { copyUp } from './copyup.js';
 import { readStat } from './lookup.js';
 import { Dir, type Node } from './node.js';
+import { noSpace } from './quota.js';
 import type { Stack } from './stack.js';
 
 /** errno with which a name is refused before anything is looked at; 0: it is not. */
@@ -58,8 +59,28 @@ export function setXattr(
     changed(stack, node, name);
   };
   const copying = copyUp(stack, node);
-  if (copying === undefined) return set();
-  return copying.then(set);
+  const counted = () => setWithin(stack, node, stored, set);
+  if (copying === undefined) return counted();
+  return copying.then(counted);
+}
+
+/** Does `set` unless it takes a block that the limit does not leave: then the old value comes back. */
+function setWithin(stack: Stack, node: Node, stored: ByteString, set: () => void): void {
+  const { quota } = stack;
+  if (!quota?.limitsBytes) {
+    stack.counted(set, node);
+    return;
+  }
+  const before = getxattr(node.fd(), node.leaf(), stored);
+  const room = quota.room();
+  stack.counted(set, node);
+  if (quota.room() >= Math.min(0, room)) return;
+  const undo = () =>
+    typeof before === 'number'
+      ? removexattr(node.fd(), node.leaf(), stored)
+      : setxattr(node.fd(), node.leaf(), stored, before, 0);
+  ok(stack.counted(undo, node), node.describe());
+  throw noSpace(node.describe());
 }
 
 export function removeXattr(stack: Stack, node: Node, name: ByteString): void | Promise<void> {
@@ -78,8 +99,9 @@ export function removeXattr(stack: Stack, node: Node, name: ByteString): void | 
     changed(stack, node, name);
   };
   const copying = copyUp(stack, node);
-  if (copying === undefined) return remove();
-  return copying.then(remove);
+  const counted = () => stack.counted(remove, node);
+  if (copying === undefined) return counted();
+  return copying.then(counted);
 }
 
 /** Who sets an ACL from outside the owning group takes setgid away. */

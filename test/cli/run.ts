@@ -1,11 +1,12 @@
-// Runs the real `lamina` command of dist/ in tests, and the places that it needs.
+// Runs the real `lamina` command of dist/ in tests, and the places that it needs. LAMINA_MAIN names another build.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const MAIN =
+  process.env.LAMINA_MAIN ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 export interface Result {
   readonly status: number | null;
@@ -13,15 +14,16 @@ export interface Result {
   readonly stderr: string;
 }
 
-/** Any program, to its end; at most a minute. */
+/** Any program, to its end; at most a minute, or `timeout` milliseconds. */
 export function run(
   program: string,
   args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; timeout?: number } = {},
 ): Result {
   const { status, stdout, stderr, error }: SpawnSyncReturns<string> = spawnSync(program, args, {
     encoding: 'utf8',
     timeout: 60_000,
+    maxBuffer: 64 << 20,
     ...options,
   });
   if (error) throw error;

@@ -1,9 +1,11 @@
 // Failure classes 13 and 20: user namespaces, where trusted attributes do not exist; every spelling of a whiteout in any
 // layer; ids that are mapped and ids that are not.
 import t from 'tap';
-import { laminafs, MAIN, run } from '../support/daemon.js';
+import { mountsBelow } from '../support/cleanup.js';
+import { lamina, laminafs, MAIN, run } from '../support/daemon.js';
 import { checkAfter, eachKind, setStage } from '../support/daemon-stage.js';
 import { fingerprint } from '../support/daemon-tree.js';
+import { mountIdMapped } from '../support/idmapped.js';
 
 const LAYERS = 'mkdir -p l1/d/e; echo 1 >l1/d/f; echo 2 >l1/d/e/g; echo 3 >l1/h; chown -R 0:0 l1';
 
@@ -105,6 +107,71 @@ void t.test('mapped and unmapped ids', async t => {
   );
   stage.umount();
   t.equal(fingerprint(...stage.lowers), before);
+});
+
+void t.test('who is in no range can create, and owns nothing', async t => {
+  const stage = setStage(t, laminafs, { layers: 'mkdir l1/d; chown 1000:1000 l1/d' });
+  stage.sh('chown 1000:1000 $U $W');
+  stage.mount({ options: ['uidmapping=1000:5000:100', 'gidmapping=1000:5000:100'] });
+  stage.in(
+    'echo x >d/file; mkdir d/dir; ln -s x d/link; mkfifo d/pipe; ln d/file d/hard; mv d/file d/moved; rmdir d/dir',
+  );
+  t.equal(stage.in('stat -c %u:%g d/moved d/link d/pipe'), '65534:65534\n'.repeat(3), 'shown as nobody');
+  t.equal(stage.sh('stat -c %u:%g $U/d/moved'), '65534:65534\n', 'and kept as nobody');
+  stage.in('chown -h 5001:5002 d/link');
+  t.equal(stage.sh('stat -c %u:%g $U/d/link'), '1001:1002\n', 'an engine gives it to whom it is for');
+});
+
+void t.test('layers whose mounts map ids already, and uidmapping', async t => {
+  const stage = setStage(t, laminafs, {
+    count: 2,
+    layers: 'mkdir l1/d; echo 1 >l1/d/file; chown 5:6 l1/d/file; setfacl -m u:7:r l1/d/file; echo 2 >l2/two',
+  });
+  const before = fingerprint(...stage.lowers);
+  const seen = 'd 1000:1000\nd/file 1005:1006\ntwo 1000:1000\n';
+  // Ranges that overlap: id 1000 could be either side of the mapping.
+  for (const lower of ['one mount for all', 'a mount for each', 'not mapped']) {
+    const place = stage.scratch.mkdir('mapped');
+    if (lower === 'one mount for all') mountIdMapped(stage.scratch.dir, place, [0, 1000, 65536]);
+    for (const name of ['l1', 'l2']) {
+      if (lower !== 'a mount for each') continue;
+      mountIdMapped(stage.scratch.path(name), stage.scratch.mkdir('mapped', name), [0, 1000, 65536]);
+    }
+    const top = lower === 'not mapped' ? stage.scratch.dir : place;
+    const lowers = ['l1', 'l2'].map(name => `${top}/${name}`);
+    stage.mount({ lowers, options: ['uidmapping=:0:1000:65536', 'gidmapping=:0:1000:65536'] });
+    t.equal(stage.in('stat -c "%n %u:%g" d d/file two'), seen, lower);
+    t.match(
+      stage.in('getfacl -n d/file 2>/dev/null'),
+      /^user:1007:r--$/m,
+      'lists of access are mapped once too',
+    );
+    stage.in('echo more >>d/file');
+    t.equal(stage.in('stat -c "%n %u:%g" d d/file two'), seen, 'the same after copy-up');
+    t.equal(stage.sh('stat -c %u:%g $U/d/file'), '5:6\n', 'which keeps the ids that the layer holds');
+    t.match(stage.sh('getfacl -n $U/d/file 2>/dev/null'), /^user:7:r--$/m);
+    stage.umount();
+    for (const point of mountsBelow(place).reverse()) stage.sh(`umount ${point}`);
+    stage.sh('rm -rf $U/* mapped');
+  }
+  mountIdMapped(stage.scratch.dir, stage.scratch.mkdir('mapped'), [0, 3000, 65536]);
+  const other = ['l1', 'l2'].map(name => stage.scratch.path('mapped', name));
+  stage.mount({ lowers: other, options: ['uidmapping=3000:9000:100', 'gidmapping=3000:9000:100'] });
+  t.equal(stage.in('stat -c %u:%g d/file'), '9005:9006\n', 'a mount that maps otherwise counts as asked');
+  stage.umount();
+  t.equal(fingerprint(...stage.lowers), before, 'the lower layers are what they were');
+});
+
+void t.test('a layer that is mounted nowhere without a mapping', async t => {
+  const stage = setStage(t, laminafs, {
+    layers: 'mkdir mapped; mount -t tmpfs tmpfs l1; touch l1/file; chown 5:6 l1/file',
+  });
+  mountIdMapped(stage.lowers[0]!, stage.scratch.path('mapped'), [0, 1000, 65536]);
+  stage.sh('umount $L');
+  const options = `lowerdir=${stage.scratch.path('mapped')},uidmapping=1000:9000:100`;
+  const mounted = lamina(['mount', '-o', options, stage.mnt]);
+  t.match(mounted, { status: 0, stderr: /note: uidmapping: the mount of .*mapped maps ids already/ });
+  t.equal(stage.sh('stat -c %u:%g $M/file'), '9005:1006\n');
 });
 
 void t.test('squashed ids', async t => {

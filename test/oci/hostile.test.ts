@@ -179,9 +179,29 @@ const REFUSED = [
     errno: E.EBADMSG,
     says: "size '-1'",
   },
-  { name: 'a sparse member', bytes: [member({ name: 'x', flag: 'S' })], errno: E.EOPNOTSUPP, says: 'sparse' },
   {
-    name: 'a pax sparse member',
+    name: 'a sparse member whose map says less than it has',
+    bytes: [member({ name: 'x', flag: 'S' }, 'data')],
+    errno: E.EBADMSG,
+    says: 'stores 4 bytes, and its map has 0',
+  },
+  ...[
+    ['no numbers', 'x\n', 'no list of numbers'],
+    ['no end', '9'.repeat(2000), 'no list of numbers'],
+    ['too many', `${2 ** 40}\n`, 'more than 1048576'],
+    ['an overlap', '2\n5\n5\n7\n3\n', 'overlap or lie outside'],
+    ['a stretch outside', '1\n96\n8\n', 'overlap or lie outside'],
+  ].map(([what, map, says]) => ({
+    name: `a pax sparse map with ${what}`,
+    bytes: [
+      pax({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '100' }),
+      member({ name: 'x' }, Buffer.concat([Buffer.from(map!.padEnd(2048, '\0'))])),
+    ],
+    errno: E.EBADMSG,
+    says: says!,
+  })),
+  {
+    name: 'a pax sparse member of an old form',
     bytes: [pax({ 'GNU.sparse.major': '1' }), member({ name: 'x' })],
     errno: E.EOPNOTSUPP,
     says: 'sparse',
@@ -265,7 +285,7 @@ void t.test('a tar that comes byte by byte is whole', async t => {
   const { dir } = scratch(t, 'oci-hostile');
   const bytes = archive(directory('d'), member({ name: 'd/one' }, 'x'.repeat(700)));
   const result = await applyLayerTar(inPieces(bytes, 1), fromText(dir));
-  t.same(result, { entries: 2, bytes: 700, notes: [] });
+  t.same(result, { entries: 2, bytes: 700, size: 700, notes: [] });
 });
 
 void t.test('every flipped bit of a header is an error', async t => {

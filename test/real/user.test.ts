@@ -14,14 +14,16 @@ const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/,
 const PLAY = `
   cd "$S"
   lamina() { "$NODE" "$MAIN" "$@"; }
-  mount_it() { lamina mount -o lowerdir=l1:l2,upperdir=upper,workdir=work mnt; }
-  mount_it; cd mnt
+  mount_it() { lamina mount -o lowerdir=l1:l2,upperdir=upper,workdir=work$1 mnt; }
+  mount_it ''; cd mnt
   cat a/one a/two; echo more >>a/two; rm a/one; rm -r dir; mkdir dir; echo n >dir/n; mv top a/moved; mkdir -m 750 own; ln a/two own/two
   chmod 600 a/two; ln -s x link; mkfifo pipe; setfattr -n user.mine -v 1 a/two
   chown root own 2>/dev/null && echo "chown worked"; ls -A . a dir
-  cd ..; lamina umount mnt; mount_it; cd mnt
+  cd ..; lamina umount mnt; mount_it ''; cd mnt
   echo again; ls -A . a dir; cat a/two dir/n; stat -c "%a %U" a/two own; stat -c %h a/two; getfattr --only-values -n user.mine a/two; echo
-  rm -rf a; cd ..; fusermount3 -u mnt; mount_it; echo last; ls -A mnt; fusermount3 -u mnt; ls -A mnt`;
+  rm -rf a; cd ..; fusermount3 -u mnt; mount_it ''; echo last; ls -A mnt; fusermount3 -u mnt; ls -A mnt
+  mount_it ,size=2M; head -c 3M /dev/zero 2>&1 >mnt/big | grep -o "No space left"; rm mnt/big; echo fits >mnt/pipe2; rm mnt/pipe2
+  [ $(($(stat -f -c "%b * %S" mnt))) = 2097152 ]; fusermount3 -u mnt`;
 
 void t.test('an ordinary user', async t => {
   const s = scratch(t, 'user');
@@ -52,7 +54,7 @@ void t.test('an ordinary user', async t => {
   const listing = '.:\na\ndir\nlink\nown\npipe\n\na:\nmoved\ntwo\n\ndir:\nn\n';
   t.equal(
     played.stdout,
-    `1\n2\n${listing}again\n${listing}2\nmore\nn\n600 nobody\n750 nobody\n2\n1\nlast\ndir\nlink\nown\npipe\n`,
+    `1\n2\n${listing}again\n${listing}2\nmore\nn\n600 nobody\n750 nobody\n2\n1\nlast\ndir\nlink\nown\npipe\nNo space left\n`,
   );
   t.equal(fingerprint(s.path('l1'), s.path('l2')), before, 'the lower layers are what they were');
   const view = { lowers: [s.path('l1'), s.path('l2')], upper: s.path('upper'), work: s.path('work') };

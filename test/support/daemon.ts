@@ -1,9 +1,10 @@
 // Mounting a union view for the tests of real work: by the real `lamina` command, and by kernel overlayfs beside it with
 // the options that make it comparable. Every call is synchronous; LAMINA_MAIN names another build of the command.
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { execFile, type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { mountsBelow } from './cleanup.js';
 import { needsMounts } from './needs.js';
 
@@ -73,6 +74,20 @@ export function sh(script: string, options: Shell = {}): string {
   if (result.status === 0) return result.stdout;
   const end = result.signal ? `killed by ${result.signal}` : `status ${result.status}`;
   throw new Error(`${end} from:\n${script}\n--- stdout\n${result.stdout}\n--- stderr\n${result.stderr}`);
+}
+
+/** Runs a bash script to its end while others run; throws as `sh` does. */
+export async function shMeanwhile(
+  script: string,
+  { env, ...options }: Omit<Shell, 'input'> = {},
+): Promise<void> {
+  const limits = { timeout: 120_000, killSignal: 'SIGKILL', maxBuffer: 256 << 20 } as const;
+  const clean = { ...CLEAN, LC_ALL: 'C', ...env };
+  await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], {
+    ...limits,
+    ...options,
+    env: clean,
+  });
 }
 
 /** The `lamina` command with these arguments. */

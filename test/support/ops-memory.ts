@@ -171,7 +171,25 @@ export class MemoryCalls {
   }
 
   async open(slot: string, path: string, flags: number, mode = 0o644): Promise<void> {
-    this.slots.set(slot, await this.client.open(this.at(path), flags, mode));
+    await this.take(slot, await this.opened(path, flags, mode));
+  }
+
+  /** A kernel opens fifos, sockets and devices itself. */
+  private async opened(path: string, flags: number, mode = 0o644): Promise<ClientFile> {
+    const found = await this.client.stat(this.at(path)).catch((error: unknown) => {
+      if (isErrno(error, E.ENOENT)) return null;
+      throw error;
+    });
+    const type = found === null ? S.IFREG : found.mode & S.IFMT;
+    if (type === S.IFDIR && (flags & O.ACCMODE) !== O.RDONLY) throw new SysError(E.EISDIR, path);
+    if (type !== S.IFREG && type !== S.IFDIR) throw new SysError(E.ENXIO, path);
+    return this.client.open(this.at(path), flags, mode);
+  }
+
+  private async take(slot: string, file: ClientFile): Promise<void> {
+    const before = this.slots.get(slot);
+    this.slots.set(slot, file);
+    await before?.close();
   }
 
   async close(slot: string): Promise<void> {
@@ -181,7 +199,7 @@ export class MemoryCalls {
   }
 
   async tmpfile(slot: string, directory: string, mode = 0o644): Promise<void> {
-    this.slots.set(slot, await this.client.tmpfile(this.at(directory), O.RDWR, mode));
+    await this.take(slot, await this.client.tmpfile(this.at(directory), O.RDWR, mode));
   }
 
   async linkSlot(slot: string, to: string): Promise<void> {
@@ -256,17 +274,18 @@ export class MemoryCalls {
   }
 
   private async whole(path: string, flags: number, data: string, mode: number, offset = 0): Promise<void> {
-    const file = await this.client.open(this.at(path), flags, mode);
+    const file = await this.opened(path, flags, mode);
     if (data !== '') await file.write(offset, Buffer.from(data, 'latin1'));
     await file.close();
   }
 
   async cat(path: string): Promise<string> {
+    await (await this.opened(path, O.RDONLY)).close();
     return shown(await this.client.readFile(this.at(path)));
   }
 
   async truncate(path: string, size: number): Promise<void> {
-    const file = await this.client.open(this.at(path), O.WRONLY);
+    const file = await this.opened(path, O.WRONLY);
     await file.setattr({ size });
     await file.close();
   }

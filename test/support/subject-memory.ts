@@ -55,7 +55,7 @@ export function fillStat(out: Stat, attr: Attr): void {
   });
 }
 
-class MemoryTree implements Tree {
+export class MemoryTree implements Tree {
   readonly view: MemoryView;
   private readonly calls: MemoryCalls;
 

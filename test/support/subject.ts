@@ -72,7 +72,8 @@ class SystemTree implements Tree {
   }
 }
 
-function systemTree(mountpoint: string, path: string): Tree {
+/** A mounted tree by system calls. */
+export function systemTree(mountpoint: string, path: string): Tree {
   const whole = path === '' ? mountpoint : `${mountpoint}/${path}`;
   return new SystemTree(ok(native.openat2(AT.FDCWD, whole, O.RDONLY | O.DIRECTORY | O.CLOEXEC, 0, 0), whole));
 }

@@ -23,6 +23,7 @@ import {
   SEEK,
   syncfsAsync,
   umount,
+  umountAsync,
 } from '../../src/sys/index.js';
 import { opened, put, runWithout, scratch, stat, type Test, take } from './scratch.js';
 
@@ -176,4 +177,18 @@ t.test('a copy that fails says why', async t => {
   t.equal(await copyFileAsync(from, -1, 4, false), -E.EBADF);
   t.equal(await copyFileAsync(-1, to, 4, false), -E.EBADF);
   t.equal(await copyFileAsync(from, to, -1, false), -E.EINVAL);
+});
+
+t.test('umount', async t => {
+  const { path } = scratch(t);
+  const target = `${path}/mnt`;
+  mkdirSync(target);
+  ok(mount('lamina-test', target, 'tmpfs', 0, ''), 'mount');
+  const fd = ok(openPath(target, O.RDONLY), target);
+  t.equal(await umountAsync(target, 0), -E.EBUSY);
+  close(fd);
+  t.equal(await umountAsync(target, 0), 0);
+  t.equal(await umountAsync(target, 0), -E.EINVAL);
+  t.equal(await umountAsync(`${target}/${'x'.repeat(5000)}`, 0), -E.ENAMETOOLONG);
+  t.equal(await umountAsync('a\0b', 0), -E.EINVAL);
 });

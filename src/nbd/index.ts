@@ -1,0 +1,3 @@
+export type { NbdExport } from './export.js';
+export type { Address } from './listener.js';
+export { NbdServer, type NbdServerOptions } from './server.js';

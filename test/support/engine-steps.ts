@@ -1,0 +1,64 @@
+// The life of images and containers as a table: what is typed, and what everybody who mounts for the engine must make it say.
+// All steps of a table run in one bash, in order and over one store; each is then a subtest.
+import { readFileSync } from 'node:fs';
+import type { Test } from 'tap';
+import { shMeanwhile } from './daemon.js';
+import type { Store, Subject } from './engine-store.js';
+
+export interface Step {
+  readonly name: string;
+  /** Bash, with `set -euo pipefail`, in the directory of the store. Variables: R (graph root). */
+  readonly run: string;
+  /** What it prints on its standard output. */
+  readonly says: string;
+  /** What it prints with kernel overlayfs, where the engine looks at layers itself and finds other spellings. */
+  readonly overlay?: string;
+  /** Subjects that cannot do it. */
+  readonly without?: readonly Subject['name'][];
+}
+
+// $m is a mount point in functions: who serves it, and the wait for its end.
+const PRELUDE = `
+daemon() { pgrep -f -- "lamina mount $1\\$|fuse-overlayfs .*$1\\$" || true; }
+gone() { timeout 20 pidwait -f -- "lamina mount $1\\$|fuse-overlayfs .*$1\\$" || test $? = 1; }
+upper() { podman inspect -f '{{.GraphDriver.Data.UpperDir}}' "$1"; }
+listing() { tar tvf - --numeric-owner | awk '{ print $1, $2, $3, $6, $7, $8 }' | sed 's/ *$//' | sort -k 4; }
+`;
+
+/** The script that runs `steps` and leaves, for each, files NUMBER.out, NUMBER.err and NUMBER.status in `dir`. */
+export function stepScript(steps: readonly Step[], dir: string): string {
+  const parts = steps.map(
+    (step, i) =>
+      `( set -euo pipefail\n${step.run}\n) >"${dir}/${i}.out" 2>"${dir}/${i}.err"\necho $? >"${dir}/${i}.status"`,
+  );
+  return [PRELUDE, ...parts].join('\n');
+}
+
+/** Plays the steps that `store` can do. */
+export async function playSteps(t: Test, store: Store, steps: readonly Step[]): Promise<void> {
+  const mine = stepsOf(steps, store.subject);
+  const dir = store.scratch.mkdir('steps');
+  const script = store.scratch.write('steps/script', stepScript(mine, dir));
+  await shMeanwhile(`bash "${script}"`, { cwd: store.scratch.dir, env: store.env, timeout: 300_000 });
+  checkSteps(t, store.subject, mine, dir);
+}
+
+export function stepsOf(steps: readonly Step[], subject: Subject): Step[] {
+  return steps.filter(step => !step.without?.includes(subject.name));
+}
+
+/** Compares what the steps have left in `dir` with the table. */
+export function checkSteps(t: Test, subject: Subject, steps: readonly Step[], dir: string): void {
+  for (const [i, step] of steps.entries()) {
+    const read = (what: string): string => readFileSync(`${dir}/${i}.${what}`, 'utf8');
+    const expected = (subject.name === 'overlay' ? step.overlay : undefined) ?? step.says;
+    const status = Number(read('status'));
+    const why = status === 0 ? {} : { stderr: read('err') };
+    t.strictSame(
+      { status, says: read('out').split('\n') },
+      { status: 0, says: expected.split('\n') },
+      step.name,
+      why,
+    );
+  }
+}
