@@ -209,9 +209,9 @@ t.test('a full disk', async t => {
   );
   t.match(full.text, /No space left on device/);
   t.match(full.text, /after/);
-  await docker.run(
-    '$D rm c1; $D run --rm --network none base:1 sh -c "dd if=/dev/zero of=/file bs=1M count=10"',
-  );
+  // This also waits until what is removed has given its space back: a removal answers before it has.
+  await checkSound(t, docker);
+  await docker.run('$D run --rm --network none base:1 sh -c "dd if=/dev/zero of=/file bs=1M count=10"');
   await checkSound(t, docker);
   await docker.stopDaemon();
   await docker.stopStorage();
