@@ -60,6 +60,11 @@ export async function observe(log: Logger, store: Store): Promise<Observed> {
         if (error === null) log.debug(fields, 'call');
         else log.info({ ...fields, error: describe(error) }, 'call failed');
       },
+      late(method, milliseconds, error) {
+        const fields = { driver, method, milliseconds: Math.round(milliseconds) };
+        const outcome = error === null ? {} : { error: describe(error) };
+        log.warn({ ...fields, ...outcome }, 'a call that was given up has ended');
+      },
       defect: (error, method) => log.error({ driver, method, error: describe(error) }, 'defect'),
     }),
     metrics: async () => ({ text: await registry.metrics(), type: registry.contentType }),

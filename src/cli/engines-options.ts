@@ -6,7 +6,7 @@ import type { BackendName, ThinOptions } from '../store/index.js';
 import { THIN_ROWS } from './engines-thin.js';
 import { UserError } from './output.js';
 import { absoluteText } from './pool-address.js';
-import { parseSize, parseWord } from './size.js';
+import { parseSize, parseWhole, parseWord } from './size.js';
 
 /** Everything that can be set; undefined is what nobody has set. */
 export interface ServeSettings {
@@ -17,6 +17,8 @@ export interface ServeSettings {
   containerd?: string;
   metrics?: { host: string; port: number };
   defaultSize?: number;
+  /** Seconds; 0 is no limit. */
+  callTimeout: number;
   logLevel: LogLevel;
 }
 
@@ -78,6 +80,14 @@ export const SERVE_OPTIONS: readonly Row[] = [
     },
   },
   {
+    name: 'call-timeout',
+    argument: '<seconds>',
+    help: "when an engine is told that a layer's storage does not answer; 0 is never (default 300)",
+    set: (settings, value, what) => {
+      settings.callTimeout = parseWhole(value, what, 0, 86_400);
+    },
+  },
+  {
     name: 'metrics',
     argument: '<address>',
     help: 'answer /metrics (Prometheus) and /health at [HOST:]PORT (HOST: 127.0.0.1)',
@@ -100,7 +110,9 @@ export const SERVE_OPTIONS: readonly Row[] = [
 
 /** The settings of a file (or none), then of the command line; `flags` by the rows' names. UserError names what is wrong. */
 export function serveSettings(file: string | null, flags: ReadonlyMap<string, ByteString>): ServeSettings {
-  const settings: ServeSettings = { root: '/var/lib/lamina', backend: 'union', thin: {}, logLevel: 'info' };
+  const settings: ServeSettings = {
+    ...{ root: '/var/lib/lamina', backend: 'union', thin: {}, callTimeout: 300, logLevel: 'info' },
+  };
   if (file !== null) readFile(file, settings);
   for (const { name, set } of SERVE_OPTIONS) {
     const value = flags.get(name);

@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { ByteString } from '../base/index.js';
 import {
+  CallLimit,
   type Driver,
   graphDriver,
   servePlugin,
@@ -85,7 +86,7 @@ async function serve(settings: ServeSettings, log: Logger, told: Promise<unknown
 
 /** Each listens on the socket that systemd has handed over, or on its own. */
 async function startDrivers(
-  { docker, containerd, defaultSize }: ServeSettings,
+  { docker, containerd, defaultSize, callTimeout }: ServeSettings,
   store: Store,
   observed: Observed,
   listeners: Map<string, UnixListener>,
@@ -97,6 +98,7 @@ async function startDrivers(
     mkdirSync(dirname(path), { recursive: true });
     return listenAtPath(path);
   };
+  const limit = new CallLimit(callTimeout * 1000);
   const drivers: Driver[] = [];
   if (docker !== undefined)
     drivers.push(
@@ -104,12 +106,13 @@ async function startDrivers(
         listen('docker', docker),
         { ...graphDriver(store, { defaultSize: defaultSize ?? null }), ...volumeDriver(store) },
         observed.observer('docker'),
+        limit,
       ),
     );
   if (containerd !== undefined) {
     const table = snapshotter(store, { size: defaultSize ?? null });
     drivers.push(
-      await serveSnapshots(listen('containerd', containerd), table, observed.observer('containerd')),
+      await serveSnapshots(listen('containerd', containerd), table, observed.observer('containerd'), limit),
     );
   }
   return drivers;

@@ -7,11 +7,13 @@ import { E, SysError } from '../base/index.js';
 import { type Calls, descriptor, SERVICE, STREAMED } from './containerd-schema.js';
 import type { SnapshotTable } from './containerd-snapshots.js';
 import type { Driver, DriverObserver, Listening } from './driver.js';
+import type { CallLimit } from './limit.js';
 
 /** gRPC's status codes, from its specification. */
 const STATUS = {
   UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
   ALREADY_EXISTS: 6,
   RESOURCE_EXHAUSTED: 8,
@@ -35,6 +37,7 @@ const STATUS_OF: ReadonlyMap<number, number> = new Map([
   [E.ENOMEM, STATUS.RESOURCE_EXHAUSTED],
   [E.ENOTSUP, STATUS.UNIMPLEMENTED],
   [E.EUCLEAN, STATUS.DATA_LOSS],
+  [E.ETIMEDOUT, STATUS.DEADLINE_EXCEEDED],
 ]);
 
 /** The status of an error for containerd. */
@@ -51,6 +54,7 @@ export async function serveSnapshots(
   socket: Listening,
   table: SnapshotTable,
   observer: DriverObserver,
+  limit: CallLimit,
 ): Promise<Driver> {
   // They take long to load, and only who serves containerd needs them.
   const { Server, ServerCredentials } = await import('@grpc/grpc-js');
@@ -63,7 +67,7 @@ export async function serveSnapshots(
     'grpc.max_receive_message_length': LARGEST_MESSAGE,
     'grpc.max_send_message_length': LARGEST_MESSAGE,
   });
-  server.addService(definition as Parameters<typeof server.addService>[0], implement(table, observer));
+  server.addService(definition as Parameters<typeof server.addService>[0], implement(table, observer, limit));
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const door = createServer(connection => injector.injectConnection(connection));
   door.listen({ fd: socket.fd });
@@ -81,16 +85,37 @@ export async function serveSnapshots(
   };
 }
 
+/** Removal takes as long as there is to remove. */
+const UNLIMITED: ReadonlySet<keyof Calls> = new Set(['Cleanup']);
+/** What makes a snapshot: who gets an error has none. */
+const MAKES: ReadonlySet<keyof Calls> = new Set(['Prepare', 'View']);
+
 /** A row of the table, whichever: the library has decoded what it gets. */
 type Handler = (request: unknown) => Promise<object> | Iterable<object>;
 
 /** The table as gRPC's library takes it. */
-function implement(table: SnapshotTable, observer: DriverObserver): UntypedServiceImplementation {
+function implement(
+  table: SnapshotTable,
+  observer: DriverObserver,
+  limit: CallLimit,
+): UntypedServiceImplementation {
   const handlers = Object.entries(table) as [keyof Calls, Handler][];
+  const limited =
+    (name: keyof Calls, handler: Handler): Handler =>
+    request => {
+      const work = handler(request) as Promise<object>;
+      if (UNLIMITED.has(name)) return work;
+      const { key } = request as { key?: string };
+      const begun = performance.now();
+      return limit.run(`${name} ${key ?? ''}`.trim(), work, {
+        undo: async () => MAKES.has(name) && table.Remove({ key: key ?? '' }),
+        ended: error => observer.late?.(name, performance.now() - begun, error),
+      });
+    };
   return Object.fromEntries(
     handlers.map(([name, handler]) => {
       const note = noting(name, observer);
-      return [name, STREAMED.has(name) ? streamed(handler, note) : unary(handler, note)];
+      return [name, STREAMED.has(name) ? streamed(handler, note) : unary(limited(name, handler), note)];
     }),
   );
 }

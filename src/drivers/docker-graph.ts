@@ -32,6 +32,7 @@ export function graphDriver(store: Store, { defaultSize }: GraphOptions): Method
       await layers.prepare({ name, parent, kind: 'active', quota, ids: ids() });
       return {};
     },
+    undo: async ({ body }) => remove(layers, textOf(body, 'ID')),
   });
   return {
     'GraphDriver.Init': {
@@ -46,7 +47,10 @@ export function graphDriver(store: Store, { defaultSize }: GraphOptions): Method
     'GraphDriver.Create': create(imageQuota),
     'GraphDriver.CreateReadWrite': create(wish => wish ?? keptSettings(layers).size ?? defaultSize),
     'GraphDriver.Remove': { run: async ({ body }) => remove(layers, textOf(body, 'ID')) },
-    'GraphDriver.Get': { run: async ({ body }) => ({ Dir: await layers.acquire(textOf(body, 'ID')) }) },
+    'GraphDriver.Get': {
+      run: async ({ body }) => ({ Dir: await layers.acquire(textOf(body, 'ID')) }),
+      undo: ({ body }) => layers.release(textOf(body, 'ID')),
+    },
     'GraphDriver.Put': {
       async run({ body }) {
         await layers.release(textOf(body, 'ID'));

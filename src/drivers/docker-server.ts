@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { getSystemErrorMap } from 'node:util';
 import { E, SysError } from '../base/index.js';
 import type { Driver, DriverObserver, Listening } from './driver.js';
+import type { CallLimit } from './limit.js';
 
 /** A JSON object that came with a request. */
 export type Body = Readonly<Record<string, unknown>>;
@@ -20,11 +21,14 @@ export interface Call {
   readonly stream: AsyncIterable<Buffer>;
 }
 
-/** One method. `takesStream`: its body is no JSON. The answer is a JSON object, or a stream of bytes. */
+/** One method. The answer is a JSON object, or a stream of bytes. */
 export interface Method {
+  /** Its body is no JSON; it lasts as long as the body does. */
   readonly takesStream?: true;
   /** Its answer is a stream: only a status can say that it failed. */
   readonly givesStream?: true;
+  /** Takes back what `run` has done for one who had been told that it failed. */
+  undo?(call: Call): Promise<unknown>;
   run(call: Call): Promise<object | AsyncIterable<Buffer>>;
 }
 
@@ -39,6 +43,7 @@ export async function servePlugin(
   socket: Listening,
   methods: MethodTable,
   observer: DriverObserver,
+  limit: CallLimit,
 ): Promise<Driver> {
   const interfaces = [...new Set(Object.keys(methods).map(name => name.split('.')[0]!))];
   const table: MethodTable = {
@@ -46,7 +51,7 @@ export async function servePlugin(
     ...methods,
   };
   const server = createServer((request, response) => {
-    void answer(table, request, response, observer);
+    void answer({ table, observer, limit }, request, response);
   });
   // An unpack takes as long as it takes, and Go's client keeps idle connections for longer than Node's default.
   server.requestTimeout = 0;
@@ -66,12 +71,14 @@ export async function servePlugin(
   };
 }
 
-async function answer(
-  table: MethodTable,
-  request: IncomingMessage,
-  response: ServerResponse,
-  observer: DriverObserver,
-): Promise<void> {
+interface Plugin {
+  readonly table: MethodTable;
+  readonly observer: DriverObserver;
+  readonly limit: CallLimit;
+}
+
+async function answer(plugin: Plugin, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { table, observer } = plugin;
   const url = new URL(request.url ?? '/', 'http://plugin');
   const name = url.pathname.slice(1);
   const method = request.method === 'POST' ? table[name] : undefined;
@@ -82,7 +89,8 @@ async function answer(
     const body = method.takesStream ? {} : await readJson(request);
     // Whoever breaks off must not destroy the connection, by which the client hears why.
     const stream: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
-    const result = await method.run({ body, query: url.searchParams, stream });
+    const call = { body, query: url.searchParams, stream };
+    const result = await (method.takesStream ? method.run(call) : limited(plugin, name, method, call));
     if (Symbol.asyncIterator in result) await pipeline(result, response);
     else reply(response, 200, result);
   } catch (error) {
@@ -98,6 +106,16 @@ async function answer(
   observer.call?.(name, performance.now() - begun, failure);
 }
 
+/** The method's result within the time that calls may take. */
+function limited({ limit, observer }: Plugin, name: string, method: Method, call: Call) {
+  const begun = performance.now();
+  const { ID, Name } = call.body;
+  return limit.run(`${name} ${Name ?? ID ?? ''}`.trim(), method.run(call), {
+    undo: async () => method.undo?.(call),
+    ended: error => observer.late?.(name, performance.now() - begun, error),
+  });
+}
+
 /** Errors that are nobody's defect: of the store, of the request, and of a client that went away. */
 function isExpected(error: unknown, request: IncomingMessage, response: ServerResponse): boolean {
   if (error instanceof SysError || error instanceof BadRequest) return true;
@@ -105,7 +123,9 @@ function isExpected(error: unknown, request: IncomingMessage, response: ServerRe
 }
 
 /** Errors whose sentence says all. */
-const SAID: readonly number[] = [E.EINVAL, E.EPERM, E.EIO, E.EBADMSG, E.ENOTEMPTY, E.EOVERFLOW, E.EOPNOTSUPP];
+const SAID: readonly number[] = [
+  ...[E.EINVAL, E.EPERM, E.EIO, E.EBADMSG, E.ENOTEMPTY, E.EOVERFLOW, E.EOPNOTSUPP, E.ETIMEDOUT],
+];
 
 /** An error for whoever typed the command: the thing, and what is wrong with it in words. */
 function wordsOf(error: unknown): string {

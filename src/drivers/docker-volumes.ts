@@ -29,6 +29,7 @@ export function volumeDriver(store: Store): MethodTable {
         await volumes.create(requestOf(body));
         return {};
       },
+      undo: ({ body }) => volumes.remove(textOf(body, 'Name')),
     },
     'VolumeDriver.Remove': {
       async run({ body }) {
@@ -43,6 +44,7 @@ export function volumeDriver(store: Store): MethodTable {
       run: async ({ body }) => ({
         Mountpoint: await volumes.mount(textOf(body, 'Name'), textOf(body, 'ID')),
       }),
+      undo: ({ body }) => volumes.unmount(textOf(body, 'Name'), textOf(body, 'ID')),
     },
     'VolumeDriver.Unmount': {
       async run({ body }) {

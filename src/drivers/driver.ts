@@ -21,6 +21,8 @@ export interface Listening {
 export interface DriverObserver {
   /** A call has ended: `error` says how it failed, or null. */
   call?(method: string, milliseconds: number, error: unknown): void;
+  /** A call that had been given up has ended after so long: `error` says how it failed, or null. */
+  late?(method: string, milliseconds: number, error: unknown): void;
   /** A defect: the call was answered with an error because of it. */
   defect?(error: unknown, method: string): void;
 }

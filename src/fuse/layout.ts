@@ -107,6 +107,8 @@ export const INIT_OUT = struct({
   maxPages: 7,
   flags2: 8,
   maxStackDepth: 9,
+  /** u16 seconds, and unused bytes. */
+  requestTimeout: 10,
   words: 16,
 });
 export const DIRENT = struct({ ino: 0, next: 2, namelen: 4, type: 5, words: 6 });

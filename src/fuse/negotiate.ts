@@ -21,6 +21,8 @@ export interface Wishes {
   readonly directMmap: boolean;
   /** Reads, asynchronous writes and the like that may wait for answers at one time; others wait behind them. */
   readonly maxBackground: number;
+  /** Seconds after which a request without an answer ends the connection (Linux 6.15); 0: never. */
+  readonly requestTimeout: number;
 }
 
 /** What both sides agreed on. */
@@ -57,6 +59,7 @@ const FLAGS: readonly FlagRow[] = [
   { bit: INIT_BIT.INIT_EXT, ask: always },
   { bit: INIT_BIT.DIRECT_IO_ALLOW_MMAP, ask: w => w.directMmap },
   { bit: INIT_BIT.PASSTHROUGH, ask: w => w.passthrough },
+  { bit: INIT_BIT.REQUEST_TIMEOUT, ask: w => w.requestTimeout > 0 },
 ];
 
 /** The share of `maxBackground` from which the kernel takes us for congested. */
@@ -98,6 +101,7 @@ export function negotiate(
     flags2,
     passthrough ? wishes.maxStackDepth : 0,
     wishes.maxBackground,
+    isSet(flags, flags2, INIT_BIT.REQUEST_TIMEOUT) ? wishes.requestTimeout : 0,
   );
   return {
     terms: { minor: agreed, passthrough, setxattrExt: isSet(flags, 0, INIT_BIT.SETXATTR_EXT) },
@@ -123,6 +127,7 @@ function encodeInit(
   flags2: number,
   depth: number,
   background: number,
+  timeout: number,
 ): number {
   const { words, body: w } = reply;
   reply.clear(INIT_OUT.words);
@@ -136,5 +141,6 @@ function encodeInit(
   words[w + INIT_OUT.maxPages] = MAX_PAGES;
   words[w + INIT_OUT.flags2] = flags2;
   words[w + INIT_OUT.maxStackDepth] = depth;
+  words[w + INIT_OUT.requestTimeout] = timeout;
   return INIT_OUT.words * 4;
 }

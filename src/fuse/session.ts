@@ -32,6 +32,7 @@ const DEFAULTS: Wishes = {
   readdirPlus: true,
   directMmap: false,
   maxBackground: 64,
+  requestTimeout: 0,
 };
 
 const HEADER_BYTES = IN_HEADER.words * 4;

@@ -141,6 +141,7 @@ async function serveDevice({ union, config, options, observer }: Plan): Promise<
     session = new Session(union, channel, {
       acl: config.acl,
       passthrough: config.passthrough !== 'off' && config.size === null,
+      requestTimeout: config.requestTimeout,
       onReady,
       ...(config.debug && trace !== undefined ? { trace } : {}),
       ...(defect === undefined ? {} : { onError: defect }),

@@ -177,6 +177,15 @@ const daemon: OptionRow[] = [
     c.transport = word;
   }),
   valued(
+    'request_timeout',
+    'SECONDS',
+    'the mount ends when a layer does not answer for so long, checked every 15 s; Linux 6.15 (0: never)',
+    value.integer(0, 65_535),
+    (c, seconds) => {
+      c.requestTimeout = seconds;
+    },
+  ),
+  valued(
     'spin',
     'MICROSECONDS',
     'busy reading before the daemon sleeps, 0 to 10000 (40)',

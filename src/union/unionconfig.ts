@@ -95,6 +95,8 @@ export interface UnionConfig {
   transport: 'dev' | 'fuse-native';
   /** Microseconds of busy reading before the daemon sleeps. */
   spin: number;
+  /** Seconds after which a request that nobody answers ends the mount; 0: never. */
+  requestTimeout: number;
   /** Log every request. */
   debug: boolean;
   /** What was accepted although it changes nothing, and why: one sentence each. */
@@ -147,6 +149,7 @@ export function defaultConfig(): UnionConfig {
     passthrough: 'auto',
     transport: 'dev',
     spin: 40,
+    requestTimeout: 0,
     debug: false,
     notes: [],
   };

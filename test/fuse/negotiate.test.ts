@@ -13,6 +13,7 @@ const backing = { open: () => 1, close: () => undefined };
 interface Answer {
   readonly minor: number;
   readonly depth: number;
+  readonly timeout: number;
   readonly has: (bit: number) => boolean;
   readonly passthrough: boolean | undefined;
 }
@@ -32,6 +33,7 @@ async function agree(
     return {
       minor: word(INIT_OUT.minor),
       depth: word(INIT_OUT.maxStackDepth),
+      timeout: word(INIT_OUT.requestTimeout) & 0xffff,
       has,
       passthrough: fs.agreed?.passthrough,
     };
@@ -101,6 +103,11 @@ t.test('what a mount switches', async t => {
   t.equal(all.depth, 1);
   t.equal(all.passthrough, true);
   t.equal((await agree(45, { fakeBacking: backing, maxStackDepth: 2 })).depth, 2);
+  t.notOk(all.has(INIT_BIT.REQUEST_TIMEOUT));
+  t.equal(all.timeout, 0);
+  const limited = await agree(45, { fakeBacking: backing, requestTimeout: 300 });
+  t.ok(limited.has(INIT_BIT.REQUEST_TIMEOUT));
+  t.equal(limited.timeout, 300);
   const off = await agree(45, {
     fakeBacking: backing,
     passthrough: false,
