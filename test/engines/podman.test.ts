@@ -182,7 +182,7 @@ drwxr-xr-x 0/0 0 tmp/context/
   },
   {
     name: 'start again',
-    run: `podman start work >/dev/null; podman wait work >/dev/null; podman logs work 2>&1 | tail -n 2`,
+    run: `podman start work >/dev/null; podman wait work >/dev/null; podman logs work 2>/dev/null | tail -n 2`,
     says: 'moved\nown\n',
   },
   {
