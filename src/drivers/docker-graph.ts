@@ -37,7 +37,7 @@ export function graphDriver(store: Store, { defaultSize }: GraphOptions): Method
   return {
     'GraphDriver.Init': {
       async run({ body }) {
-        keepSettings(layers, settingsOf(body));
+        await keepSettings(layers, settingsOf(body));
         // What an earlier dockerd that died had mounted, and no container of it uses, nobody will give back.
         await layers.forgetUnused();
         return {};

@@ -29,8 +29,8 @@ export function settingsOf(body: Body): GraphSettings {
   return { size, uids: rangesOf(body, 'UIDMaps'), gids: rangesOf(body, 'GIDMaps') };
 }
 
-export function keepSettings(layers: Layers, settings: GraphSettings): void {
-  layers.remember(KEY, JSON.stringify(settings));
+export function keepSettings(layers: Layers, settings: GraphSettings): Promise<void> {
+  return layers.remember(KEY, JSON.stringify(settings));
 }
 
 /** What the last Init has said. */

@@ -22,24 +22,24 @@ const IDENTITY = { applicationId: APPLICATION_ID, version: SCHEMA_VERSION };
 
 export class Catalog extends Rows {
   /** Opens the database at `path`; makes it for `backend` when it is not there. EINVAL when it is another backend's. */
-  static open(path: string, backend: BackendName): Catalog {
+  static async open(path: string, backend: BackendName, warn: (message: string) => void): Promise<Catalog> {
     if (!existsSync(path)) create(path, backend);
-    const catalog = new Catalog(path, openDatabase(path, { mode: 'write', ...IDENTITY }));
+    const catalog = new Catalog(path, openDatabase(path, { mode: 'write', ...IDENTITY }), warn);
     try {
       const found = catalog.one<{ backend: string }>('SELECT backend FROM store').backend;
       if (found === backend) return catalog;
       throw new SysError(E.EINVAL, `${path} is a store of the ${found} backend, not of ${backend}`);
     } catch (error) {
-      catalog.close();
+      await catalog.close();
       throw error;
     }
   }
 
   /** Forgets who had mounted what before the machine started, if that was since. */
-  noteBoot(): void {
+  async noteBoot(): Promise<void> {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
     if (this.one<{ boot: string }>('SELECT boot FROM store').boot === boot) return;
-    this.change(() => {
+    await this.change(() => {
       this.run('UPDATE layer SET mounts = 0 WHERE mounts > 0');
       this.run('DELETE FROM volume_holder');
       this.run('UPDATE store SET boot = ?', boot);

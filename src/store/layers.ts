@@ -79,7 +79,7 @@ export class Layers {
       const id = this.host.takeId();
       await backend.create({ id, parents, readOnly: kind === 'view', quota, shown, usage: null }, ids);
       try {
-        catalog.change(() => {
+        await catalog.change(() => {
           // The parent may have gone meanwhile.
           if (parent !== null && catalog.byId(parent.id) === null) throw unknown(parent.name);
           const texts = { labels: JSON.stringify(labels), shown: shown && JSON.stringify(shown) };
@@ -103,7 +103,7 @@ export class Layers {
         throw new SysError(E.EPERM, `layer ${name} is ${WORDS[row.kind]}, not active`);
       this.checkFree(as);
       await this.host.mounts.drop(row.id);
-      this.host.catalog.change(() => {
+      await this.host.catalog.change(() => {
         this.checkFree(as);
         this.host.catalog.commit(row.id, as, JSON.stringify(labels));
       });
@@ -143,7 +143,7 @@ export class Layers {
     return this.lock.run(name, async () => {
       const { catalog } = this.host;
       const row = this.row(name);
-      catalog.change(() => catalog.relabel(row.id, JSON.stringify(change(labelsOf(row)))));
+      await catalog.change(() => catalog.relabel(row.id, JSON.stringify(change(labelsOf(row)))));
       return this.stat(name);
     });
   }
@@ -210,7 +210,7 @@ export class Layers {
         // A power cut that undoes this has undone as much of what was applied; its engine was told of neither.
         catalog.note(() => catalog.setFilling(id, true));
         const result = await backend.apply(refOf(catalog, this.row(name)), nonEmpty(tar, name), ids);
-        catalog.change(() => {
+        await catalog.change(() => {
           catalog.setFilling(id, false);
           catalog.setUsage(id, null);
         });
@@ -243,9 +243,10 @@ export class Layers {
   }
 
   /** Keeps what the engine has said, under `key`, until it says something else. */
-  remember(key: string, value: string): void {
+  async remember(key: string, value: string): Promise<void> {
     const { catalog } = this.host;
-    if (this.recall(key) !== value) catalog.change(() => catalog.setSetting(this.realm.name, key, value));
+    if (this.recall(key) !== value)
+      await catalog.change(() => catalog.setSetting(this.realm.name, key, value));
   }
 
   recall(key: string): string | null {

@@ -2,34 +2,58 @@
 // for those who build on this.
 import { E, SysError } from '../base/index.js';
 import { type Database, type Statement, sqlite } from '../sys/index.js';
+import { LogSync } from './log-sync.js';
 
 export class Rows {
   private readonly statements = new Map<string, Statement>();
+  private readonly log: LogSync;
+  private lost: SysError | null = null;
 
   protected constructor(
     private readonly path: string,
     private readonly database: Database,
+    warn: (message: string) => void,
   ) {
-    sqlite(path, () => database.pragma('foreign_keys = ON'));
+    sqlite(path, () => {
+      database.pragma('foreign_keys = ON');
+      // The log is synced, and copied, aside; here only when that could not keep up for long (pages of 4 KiB).
+      database.pragma('synchronous = NORMAL');
+      database.pragma('wal_autocheckpoint = 16384');
+    });
+    this.log = new LogSync(path, warn);
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await this.log.close();
     this.database.close();
   }
 
-  /** One durable transaction. */
-  change<T>(body: () => T): T {
-    return sqlite(this.path, () => this.database.transaction(body).immediate());
+  /**
+   * One transaction, made before this returns; resolves when it is durable. Others may see it before, and what they build on it is
+   * durable only after it.
+   */
+  async change<T>(body: () => T): Promise<T> {
+    const result = this.note(body);
+    try {
+      await this.log.durable();
+    } catch (error) {
+      if (error instanceof SysError) this.lost ??= error;
+      throw error;
+    }
+    return result;
   }
 
   /** One transaction that outlives this process, but perhaps not the machine. */
   note<T>(body: () => T): T {
-    this.database.pragma('synchronous = NORMAL');
-    try {
-      return this.change(body);
-    } finally {
-      this.database.pragma('synchronous = FULL');
-    }
+    if (this.lost !== null) throw this.lost;
+    const result = sqlite(this.path, () => this.database.transaction(body).immediate());
+    this.log.committed();
+    return result;
+  }
+
+  /** What has made the database useless, or null: the disk has lost something that was committed. */
+  get trouble(): SysError | null {
+    return this.lost;
   }
 
   run(text: string, ...values: unknown[]): void {

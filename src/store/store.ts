@@ -58,11 +58,11 @@ export class Store {
     const thin = new ThinPoolOnce({ places, options: thinOptions, warn });
     let catalog: Catalog | undefined;
     try {
-      catalog = Catalog.open(places.database, options.backend);
+      catalog = await Catalog.open(places.database, options.backend, warn);
       return await Store.with(catalog, lock, places, thin, options);
     } catch (error) {
       await thin.close();
-      catalog?.close();
+      await catalog?.close();
       close(lock);
       throw error;
     }
@@ -127,7 +127,7 @@ export class Store {
   trouble(): string | null {
     try {
       this.catalog.count();
-      return null;
+      return this.catalog.trouble?.message ?? null;
     } catch (error) {
       if (error instanceof SysError) return error.message;
       throw error;
@@ -159,19 +159,19 @@ export class Store {
     await this.backend.close();
     await this.thin.close();
     await this.trash.idle();
-    this.catalog.close();
+    await this.catalog.close();
     close(this.lock);
   }
 
   /** What an earlier process has left: half-made layers and storage that nobody has a name for go, mounts come back. */
   private async recover(): Promise<void> {
     const { catalog, backend } = this;
-    catalog.noteBoot();
-    catalog.change(() => {
+    await catalog.noteBoot();
+    await catalog.change(() => {
       for (const { id } of catalog.halfMade()) if (catalog.childOf(id) === null) catalog.remove(id);
     });
     const stored = new Set(await backend.stored());
-    catalog.change(() => {
+    await catalog.change(() => {
       for (const { id } of catalog.leaves()) removeLost(catalog, id, stored);
     });
     const known = catalog.ids();

@@ -5,8 +5,8 @@ import type { VolumeRow } from './schema.js';
 export class VolumeTable {
   constructor(private readonly rows: Rows) {}
 
-  /** One durable transaction. */
-  change<T>(body: () => T): T {
+  /** One transaction; resolves when it is durable. */
+  change<T>(body: () => T): Promise<T> {
     return this.rows.change(body);
   }
 

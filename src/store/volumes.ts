@@ -69,7 +69,7 @@ export class Volumes {
       if (found !== null) return this.info(this.same(found, wish));
       const row = { ...wish, id: this.nextId++, name: request.name, created: Date.now() };
       await storage[row.kind].create(row, origin === null ? null : this.origin(origin));
-      table.change(() => table.insert(row));
+      await table.change(() => table.insert(row));
       return this.info(row);
     });
   }
@@ -128,7 +128,7 @@ export class Volumes {
     for (const row of rows) {
       if (isStored(places, row.id)) continue;
       this.host.warn(`volume ${row.name} has lost its storage, and is removed`);
-      table.change(() => table.remove(row.id));
+      await table.change(() => table.remove(row.id));
     }
     const known = new Set(rows.map(({ id }) => String(id)));
     for (const name of readdirSync(places.volumes)) {

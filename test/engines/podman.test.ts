@@ -43,6 +43,13 @@ drwxr-xr-x 0/0 0 tmp/context/
 -rw-r--r-- 0/0 6 tmp/context/b
 `;
 
+/**
+ * Waits until what podman does behind a container's end (conmon, and the clean-up that it becomes) has ended; 1: it had. Who uses
+ * a container before that can make podman forget to unmount its /dev/shm, and rm then fails.
+ */
+const CLEANED =
+  'timeout 60 pidwait -f -- "[c]onmon .*$PWD/root|$PWD/root .*container [c]leanup" || [ $? = 1 ]';
+
 const images: Step[] = [
   {
     name: 'info',
@@ -85,7 +92,7 @@ const images: Step[] = [
 const containers: Step[] = [
   {
     name: 'run',
-    run: `podman run --name work localhost/app:1 sh -c '${CHANGE}; cat /etc/conf; ls -A / /dir'`,
+    run: `podman run --name work localhost/app:1 sh -c '${CHANGE}; cat /etc/conf; ls -A / /dir'; ${CLEANED}`,
     says: 'old\nmore\nmore\n/:\nbin\nd\ndev\ndir\netc\nlink\nnew\npipe\nproc\nrun\nsys\ntmp\n\n/dir:\nmoved\nown\n',
   },
   {
@@ -182,7 +189,7 @@ drwxr-xr-x 0/0 0 tmp/context/
   },
   {
     name: 'start again',
-    run: `podman start work >/dev/null; podman wait work >/dev/null; podman logs work 2>/dev/null | tail -n 2`,
+    run: `podman start work >/dev/null; podman wait work >/dev/null; ${CLEANED}; podman logs work 2>/dev/null | tail -n 2`,
     says: 'moved\nown\n',
   },
   {
@@ -216,13 +223,13 @@ const mapped: Step[] = [
   {
     name: 'run --uidmap',
     run: `podman run --name mapped ${MAPPED} localhost/base:1 sh -c 'echo a >>/dir/three; mkdir /d; echo m >/d/m; chown 5:6 /d/m
-      chmod 4711 /d/m; rm /dir/one; touch /e; ${OWNERS}; cat /proc/self/uid_map' | sed 's/  */ /g'`,
+      chmod 4711 /d/m; rm /dir/one; touch /e; ${OWNERS}; cat /proc/self/uid_map' | sed 's/  */ /g'; ${CLEANED}`,
     says: '/ 0:0 555\n/etc/mtab 0:0 777\n/dir/three 12:34 640\n/d 0:0 755\n/d/m 5:6 4711\n/e 0:0 644\n 0 100000 65536\n',
     without: ['fuse-overlayfs'],
   },
   {
     name: '--uidmap: diff, start again',
-    run: `podman diff mapped | sort; podman start -a mapped | tail -n 2 | sed 's/  */ /g'`,
+    run: `podman diff mapped | sort; podman start -a mapped | tail -n 2 | sed 's/  */ /g'; ${CLEANED}`,
     says: 'A /d\nA /d/m\nA /e\nC /dir\nC /dir/three\nC /etc\nD /dir/one\n/e 0:0 644\n 0 100000 65536\n',
     overlay: 'A /d\nA /d/m\nA /e\nC /dir\nC /dir/three\nC /etc\nD /dir/one\n/e 0:0 644\n 0 100000 65536\n',
     without: ['fuse-overlayfs'],
@@ -250,10 +257,6 @@ two
     without: ['fuse-overlayfs', 'overlay'],
   },
 ];
-
-/** Waits until what podman does behind a container's end (conmon, and the clean-up that it becomes) has ended; 1: it had. */
-const CLEANED =
-  'timeout 60 pidwait -f -- "[c]onmon .*$PWD/root|$PWD/root .*container [c]leanup" || [ $? = 1 ]';
 
 const ends: Step[] = [
   {
