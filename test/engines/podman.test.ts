@@ -124,6 +124,7 @@ D /d/b
 D /d/y
 D /dir/new
 `,
+    without: ['fuse-overlayfs'],
     overlay: `A /d/z
 A /dir/moved
 A /dir/own
@@ -137,6 +138,25 @@ C /etc/passwd
 D /d
 D /dir/new
 `,
+  },
+  {
+    // fuse-overlayfs marks a directory that was made anew as opaque, or not, as it comes.
+    name: 'diff, but for a directory made anew',
+    run: "podman diff work | sort | grep -v '^D /d/'",
+    says: `A /d/z
+A /dir/moved
+A /dir/own
+A /link
+A /new
+A /pipe
+C /d
+C /dir
+C /etc
+C /etc/conf
+C /etc/passwd
+D /dir/new
+`,
+    without: ['lamina', 'overlay'],
   },
   {
     name: 'mount, umount',
@@ -206,12 +226,26 @@ drwxr-xr-x 0/0 0 tmp/context/
 drwxr-xr-x 0/0 0 dir/
 ---------- 0/0 0 dir/.wh.new
 ${LAYER}`,
+    without: ['fuse-overlayfs'],
     overlay: `drwxr-xr-x 0/0 0 d/
 -rwxr-xr-x 0/0 0 d/.wh..wh..opq
 -rw-r--r-- 0/0 2 d/z
 drwxr-xr-x 0/0 0 dir/
 ---------- 0/0 0 dir/.wh.new
 ${LAYER}`,
+  },
+  {
+    name: 'commit, and the layer that it makes, but for a directory made anew',
+    run: `podman commit -q work localhost/app:2 >/dev/null; mkdir saved
+      podman save -q --format docker-dir -o saved localhost/app:2
+      top=$(podman inspect -f '{{json .RootFS.Layers}}' localhost/app:2 | grep -oE '[0-9a-f]{64}' | tail -n 1)
+      for blob in saved/*; do if [ "$(basename $blob)" = $top ]; then listing <$blob | grep -v ' d/.wh.'; fi; done`,
+    says: `drwxr-xr-x 0/0 0 d/
+-rw-r--r-- 0/0 2 d/z
+drwxr-xr-x 0/0 0 dir/
+---------- 0/0 0 dir/.wh.new
+${LAYER}`,
+    without: ['lamina', 'overlay'],
   },
 ];
 
