@@ -30,6 +30,14 @@ export {
 } from './spelling.js';
 export type { Tally } from './tally.js';
 export {
+  canBeUnsynced,
+  clearUnsynced,
+  hasUnsyncedMarks,
+  markUnsynced,
+  noteUnsynced,
+  unmarkUnsynced,
+} from './unsynced.js';
+export {
   markVolatile,
   openIndex,
   openUpper,

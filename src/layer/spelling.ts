@@ -45,8 +45,11 @@ export type Note =
 /** Our own notes, for what no other format can say; kernel overlayfs hides and ignores them. */
 const LAMINA = `${OVERLAY}lamina.`;
 
-/** `veil` on an empty file: users see a character device 0/0. `veils` on a directory: it has (had) such files. */
-export type OwnNote = 'veil' | 'veils';
+/**
+ * `veil` on an empty file: users see a character device 0/0. `veils` on a directory: it has (had) such files. `unsynced` on a
+ * copy: its data may not be on the disk (see unsynced.ts).
+ */
+export type OwnNote = 'veil' | 'veils' | 'unsynced';
 
 /** The full xattr name of one of our own notes. */
 export function ownNoteName(namespace: Namespace, note: OwnNote): ByteString {

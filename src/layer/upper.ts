@@ -25,6 +25,7 @@ import type { RealDir } from './realdir.js';
 import { removeEntry } from './removal.js';
 import { type Namespace, type Note, noteName, OPAQUE_MARK, ownNoteName } from './spelling.js';
 import type { Tally } from './tally.js';
+import { isUnsyncedMark, recoverUnsynced } from './unsynced.js';
 import { CharWhiteouts, DotWhiteouts, type WhiteoutWriter } from './whiteouts.js';
 
 /** What the file system of the upper was seen to do. */
@@ -166,7 +167,8 @@ export function openUpper(upperPath: ByteString, workPath: ByteString, wanted: N
     lock(base, 'workdir');
     const made = mkdirat(base.rootFd, WORK, 0o700);
     if (made !== -E.EEXIST) ok(made, `${workPath}/${WORK}`);
-    refuseIncompatible(base);
+    const unsynced = refuseIncompatible(base);
+    if (unsynced.length > 0) recoverUnsynced(layer, unsynced);
     const work = open(`${workPath}/${WORK}`);
     emptyDirectory(work);
     const namespace = probeNamespace(work, wanted);
@@ -215,18 +217,19 @@ function lock(layer: Layer, what: string): void {
   }
 }
 
-/** The marks are what is in `incompat`: containers-storage removes them, and leaves the directory. */
-function refuseIncompatible(base: Layer): void {
+/**
+ * The marks are what is in `incompat`: containers-storage removes them, and leaves the directory. Returns those that say which
+ * copies are not synced.
+ */
+function refuseIncompatible(base: Layer): ByteString[] {
   const work = base.root.child(WORK);
   const fd = openChild(work.fd(), 'incompat', O.RDONLY | O.DIRECTORY, 0);
   work.release();
-  if (fd < 0) return;
-  let marks = 0;
-  readDirents(fd, () => {
-    marks++;
-  });
+  if (fd < 0) return [];
+  const marks: ByteString[] = [];
+  readDirents(fd, name => marks.push(name));
   close(fd);
-  if (marks === 0) return;
+  if (marks.every(isUnsyncedMark)) return marks;
   throw new SysError(
     E.EINVAL,
     `workdir ${base.path} belongs to a volatile mount that did not end cleanly: its upper may be damaged; ` +

@@ -53,6 +53,8 @@ export interface Backend {
   create(layer: LayerRef, ids: IdMap | null): Promise<void>;
   /** Takes a layer's storage away; what takes long goes on behind. Absent is fine. */
   discard(id: number): Promise<void>;
+  /** Makes storage whole that a crash has left otherwise; before anything of it is used. */
+  recover?(): Promise<void>;
   /** Ids whose storage is there. */
   stored(): Promise<number[]>;
   /**

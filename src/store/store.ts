@@ -177,6 +177,7 @@ export class Store {
     const known = catalog.ids();
     for (const id of stored) if (!known.has(id)) await backend.discard(id);
     this.trash.empty();
+    await backend.recover?.();
     await this.mounts.restore();
     await this.volumes.recover();
   }

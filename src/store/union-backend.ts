@@ -4,7 +4,7 @@ import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'nod
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ByteString, fromText, ok, Stat, SysError } from '../base/index.js';
-import { XattrNames } from '../layer/index.js';
+import { hasUnsyncedMarks, openUpper, XattrNames } from '../layer/index.js';
 import {
   type ApplyResult,
   applyLayerTar,
@@ -65,6 +65,14 @@ export class UnionBackend implements Backend {
 
   async discard(id: number): Promise<void> {
     this.trash.take(this.places.layer(id));
+  }
+
+  /** After a crash of the machine: the layers that nobody mounts again are read as they are on disk. */
+  async recover(): Promise<void> {
+    for (const id of await this.stored()) {
+      const work = join(this.places.layer(id), WORK);
+      if (hasUnsyncedMarks(work)) openUpper(this.contentOf(id), bytes(work), null).close();
+    }
   }
 
   async stored(): Promise<number[]> {

@@ -48,6 +48,8 @@ export interface CopyHow {
   readonly killPrivileges?: boolean;
   /** Which protected files may be copied (default: none). */
   readonly despite?: Despite;
+  /** The file gets another name, or is written durably: its data has to be on the disk first. */
+  readonly durable?: boolean;
 }
 
 /**
@@ -58,6 +60,7 @@ export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Prom
   stack.writable();
   if (node instanceof Dir) return copyUpDir(stack, node);
   if (node.isUpper()) {
+    if (how.durable === true && node.unsynced) return stack.group!.settle(node);
     if (node.links !== null && node.links.lowerNames.length > 0) {
       const link = () => {
         if (linkLowerNames(stack, node)) noteNlink(stack, node);
@@ -66,7 +69,8 @@ export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Prom
     }
     return;
   }
-  if (node.copying !== null) return node.copying;
+  if (node.copying !== null)
+    return how.durable === true ? node.copying.then(() => copyUp(stack, node, how)) : node.copying;
   const stat = new Stat();
   ok(statx(node.fd(), node.leaf(), AT.SYMLINK_NOFOLLOW, stat.slots), node.describe());
   refuseProtected(stat, node.describe(), how.despite);
@@ -75,7 +79,7 @@ export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Prom
     bear(stack, node, stat, unborn, how);
     return;
   }
-  node.copying = copyData(stack, node, stat).finally(() => {
+  node.copying = copyData(stack, node, stat, how.durable === true).finally(() => {
     node.copying = null;
     stack.shrink(node);
   });
@@ -133,16 +137,22 @@ function syncDirectory(dir: RealDir): void {
   ok(rc, dir.describe());
 }
 
-async function copyData(stack: Stack, node: Node, stat: Stat): Promise<void> {
-  if (stack.quota === null) return copyWithin(stack, node, stat, () => {});
+async function copyData(stack: Stack, node: Node, stat: Stat, durable: boolean): Promise<void> {
+  if (stack.quota === null) return copyWithin(stack, node, stat, durable, () => {});
   const { block } = stack.quota;
   const takes = Math.min(stat.blocks * 512, Math.ceil(stat.size / block) * block);
   const ended = await stack.quota.fit(takes, 1, `copy-up of ${node.describe()}`);
-  return copyWithin(stack, node, stat, ended).finally(ended);
+  return copyWithin(stack, node, stat, true, ended).finally(ended);
 }
 
 /** `copied` is called when the copy is complete and about to get its name. */
-async function copyWithin(stack: Stack, node: Node, stat: Stat, copied: () => void): Promise<void> {
+async function copyWithin(
+  stack: Stack,
+  node: Node,
+  stat: Stat,
+  durable: boolean,
+  copied: () => void,
+): Promise<void> {
   const source = openLower(node);
   let unborn: Unborn;
   try {
@@ -151,9 +161,13 @@ async function copyWithin(stack: Stack, node: Node, stat: Stat, copied: () => vo
     close(source);
     throw error;
   }
-  const rc = await copyFileAsync(source, unborn.fd, stat.size, stack.behaviour.syncCopies);
   const flags = flagsToCarry(source);
+  // A copy with several names, or that cannot be changed afterwards, is no member of a group.
+  const grouped = !durable && stack.group !== null && stat.nlink === 1 && flags === 0;
+  let rc = await copyFileAsync(source, unborn.fd, stat.size, stack.behaviour.syncCopies && !grouped);
   close(source);
+  const taken = rc >= 0 && grouped && node.parent !== null && stack.group!.take(unborn.fd);
+  if (rc >= 0 && grouped && !taken) rc = await fsyncAsync(unborn.fd, false);
   if (rc < 0) {
     abandon(stack, unborn);
     throw new SysError(-rc, `copy-up of ${node.describe()}`);
@@ -161,6 +175,7 @@ async function copyWithin(stack: Stack, node: Node, stat: Stat, copied: () => vo
   crashPoint('copyup:data');
   copied();
   bear(stack, node, stat, unborn);
+  if (taken) stack.group!.took(node);
   carryFlags(node, flags);
   if (stack.behaviour.syncAll && node.parent !== null) await makeDurable(node, node.parent);
 }

@@ -308,7 +308,7 @@ export function makeLink(
 ): Node | Promise<Node> {
   stack.writable();
   checkNew(parent, name);
-  const copying = copyUp(stack, node);
+  const copying = copyUp(stack, node, { durable: true });
   const link = () => stack.counted(() => linkNow(stack, node, parent, name, out), node, parent);
   return copying === undefined ? link() : copying.then(link);
 }

@@ -51,6 +51,6 @@ export function setFlags(stack: Stack, node: Node, flags: number): void | Promis
     close(fd);
     ok(rc, `flags of ${node.describe()}`);
   };
-  const copying = copyUp(stack, node, { despite: 'everything' });
+  const copying = copyUp(stack, node, { despite: 'everything', durable: true });
   return copying === undefined ? set() : copying.then(set);
 }

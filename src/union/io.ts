@@ -90,6 +90,7 @@ export function open(
   const copying = copyUp(stack, node, {
     empty: truncates,
     killPrivileges,
+    durable: (flags & (O.SYNC | O.DSYNC)) !== 0,
     despite: (flags & O.APPEND) !== 0 && !truncates ? 'append' : 'nothing',
   });
   const finish = () => {
@@ -219,10 +220,13 @@ export function write(
 
 export function fsync(stack: Stack, handle: FileHandle, datasync: boolean): void | Promise<void> {
   if (!stack.behaviour.fsync || !handle.node.isUpper()) return;
-  return fsyncAsync(handle.fd(), datasync).then(rc => {
-    ok(rc, `fsync of ${handle.node.describe()}`);
-    crashPoint('fsync:done');
-  });
+  const sync = () =>
+    fsyncAsync(handle.fd(), datasync).then(rc => {
+      ok(rc, `fsync of ${handle.node.describe()}`);
+      crashPoint('fsync:done');
+    });
+  // What a crash of the machine would make of an unsynced copy must be durable too.
+  return handle.node.unsynced ? stack.group!.settle(handle.node).then(sync) : sync();
 }
 
 export function fallocate(

@@ -43,13 +43,14 @@ interface Rare {
 
 const KNOWN = 0x100;
 const PRELOADED = 0x200;
+const UNSYNCED = 0x400;
 
 /** A file that is not a directory. */
 export class Node {
   /** The session keeps its number here; room for it is made with the object. */
   [SESSION_SLOT] = 0;
   private ownName: ByteString;
-  /** The d_type, and the two bits above. */
+  /** The d_type, and the bits above. */
   private bits: number;
   private rare: Rare | null = null;
 
@@ -86,6 +87,14 @@ export class Node {
   }
   set preloaded(value: boolean) {
     this.bits = value ? this.bits | PRELOADED : this.bits & ~PRELOADED;
+  }
+
+  /** A copy whose data may not be on the disk yet (groupsync.ts). */
+  get unsynced(): boolean {
+    return (this.bits & UNSYNCED) !== 0;
+  }
+  set unsynced(value: boolean) {
+    this.bits = value ? this.bits | UNSYNCED : this.bits & ~UNSYNCED;
   }
 
   get name(): ByteString {

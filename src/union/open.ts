@@ -13,6 +13,7 @@ import {
   type Upper,
 } from '../layer/index.js';
 import { AT, close, fstatfs, keepCapabilities, O, openPath, statx, umask } from '../sys/index.js';
+import { GroupSync } from './groupsync.js';
 import { unmappedLowers } from './idmapped.js';
 import { claimIndex, cleanIndex } from './indexcheck.js';
 import { Meter } from './meter.js';
@@ -199,6 +200,7 @@ function assemble(config: UnionConfig, upper: Upper | null, lowers: readonly Lay
   stack.canOpenHandles = canOpen;
   prepareRoot(stack, namespace);
   if (metered) startCounting(stack, upper, rootBlocks);
+  stack.group = GroupSync.of(stack);
   return stack;
 }
 

@@ -87,6 +87,7 @@ function rawIno(stack: Stack, child: Entry | Node): number {
 /** Makes a directory's entries durable. */
 export async function fsyncDir(stack: Stack, handle: DirHandle, datasync: boolean): Promise<void> {
   if (!stack.behaviour.fsync || !handle.node.isUpper()) return;
+  await stack.group?.settled();
   const fd = openForReading(handle.node.upper());
   const rc = await fsyncAsync(fd, datasync);
   close(fd);

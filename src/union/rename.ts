@@ -95,8 +95,9 @@ function checkMovable(stack: Stack, node: Node): void {
 
 /** What must be done before, and may take long. */
 function prepare(stack: Stack, source: Node, target: Node | null, exchange: boolean): Promise<void>[] {
-  const steps = [copyUp(stack, source)];
-  if (target !== null && (exchange || needsIndex(stack, target))) steps.push(copyUp(stack, target));
+  const steps = [copyUp(stack, source, { durable: true })];
+  if (target !== null && (exchange || needsIndex(stack, target)))
+    steps.push(copyUp(stack, target, { durable: true }));
   return steps.filter(step => step !== undefined);
 }
 

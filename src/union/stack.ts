@@ -3,6 +3,7 @@
 import { type ByteString, E, objectFreed, Stat, SysError } from '../base/index.js';
 import type { Notifier } from '../fuse/index.js';
 import { type Layer, overrideStatName, type Upper, XattrNames } from '../layer/index.js';
+import type { GroupSync } from './groupsync.js';
 import { InodeSpace } from './inodes.js';
 import type { Meter } from './meter.js';
 import { Dir, Entry, type Node } from './node.js';
@@ -44,6 +45,8 @@ export class Stack {
   meter: Meter | null = null;
   /** What it may hold; null: no limit. */
   quota: Quota | null = null;
+  /** Syncs copies in groups; null: one by one. */
+  group: GroupSync | null = null;
   /** For short-lived questions; never kept across another call. */
   readonly scratch = new Stat();
 
@@ -129,7 +132,7 @@ export class Stack {
 
   /** Drops what nobody needs any more: the node itself, and directories above it that were kept for its sake. */
   shrink(node: Node): void {
-    if (node.known || node.opens > 0 || node.copying !== null || node === this.root) return;
+    if (node.known || node.opens > 0 || node.copying !== null || node.unsynced || node === this.root) return;
     if (this.meter?.holds(node)) return;
     if (node instanceof Dir && (node.children > 0 || node.listing !== null)) return;
     if (node.links !== null && this.linked.get(node.ino) === node) this.linked.delete(node.ino);

@@ -242,6 +242,7 @@ export class Union implements FileSystem<Node, Handle> {
 
   async syncfs(): Promise<void> {
     const { upper, behaviour } = this.stack;
+    await this.stack.group?.settled();
     if (upper !== null && behaviour.fsync) ok(await syncfsAsync(upper.layer.rootFd), 'syncfs');
   }
 
@@ -281,6 +282,7 @@ export class Union implements FileSystem<Node, Handle> {
     this.stack.meter?.close();
     if (upper !== null) {
       shareLocks(upper);
+      await this.stack.group?.close();
       if (config.volatile && !behaviour.readonly) {
         ok(await syncfsAsync(upper.layer.rootFd), 'syncfs');
         unmarkVolatile(upper);

@@ -1,0 +1,172 @@
+// Copies whose data may not be on the disk yet. While an upper has any, its work directory has a mark in `incompat`, so that
+// kernel overlayfs refuses it as it refuses a volatile one, and each copy has a note with the mark's name. After a crash of the
+// machine, noted files are not to be trusted, and go: the lower file shows again. After one of the process alone they are whole.
+// It takes a file system that keeps the order of what is not data: mark, note, name; then data; then the note goes.
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+import { type ByteString, DT, E, ok, S, Stat, SysError } from '../base/index.js';
+import {
+  AT,
+  close,
+  fstatfs,
+  fsync,
+  getxattr,
+  mkdirat,
+  O,
+  openChild,
+  readDirents,
+  removexattr,
+  setxattr,
+  statx,
+  unlinkat,
+  utimensat,
+} from '../sys/index.js';
+import type { Layer } from './layer.js';
+import { openForReading, type RealDir } from './realdir.js';
+import { type Namespace, ownNoteName } from './spelling.js';
+import type { Upper } from './upper.js';
+
+const INCOMPAT = 'incompat';
+const PREFIX = 'lamina.';
+const stat = new Stat();
+
+/** File systems (statfs(2)'s f_type) that commit what is not data in the order in which it was done. */
+const ORDERED: ReadonlySet<number> = new Set([
+  0x58465342 /* XFS */, 0x9123683e /* Btrfs */, 0x01021994 /* tmpfs */,
+]);
+/** ext2, ext3 and ext4: those with a journal do. */
+const EXT = 0xef53;
+
+/** Can copies in this upper be named before their data is on the disk? */
+export function canBeUnsynced({ layer, abilities }: Upper): boolean {
+  if (abilities.namespace === null || !abilities.tmpfile) return false;
+  const slots = new Float64Array(12);
+  if (fstatfs(layer.rootFd, slots) < 0) return false;
+  if (slots[0] !== EXT) return ORDERED.has(slots[0]!);
+  ok(statx(layer.rootFd, '', AT.EMPTY_PATH, stat.slots), layer.path);
+  const device = `/sys/dev/block/${stat.devMajor}:${stat.devMinor}`;
+  return existsSync(device) && existsSync(`/sys/fs/ext4/${basename(readlinkSync(device))}/journal_task`);
+}
+
+/** Makes the mark `name` (a number of the mount's own makes it unique). Returns it. */
+export function markUnsynced({ work }: Upper, number: number): string {
+  const name = `${PREFIX}${bootId()}.${process.pid}.${process.hrtime.bigint().toString(36)}.${number}`;
+  const made = mkdirat(work.rootFd, INCOMPAT, 0o700);
+  if (made !== -E.EEXIST) ok(made, `${work.path}/${INCOMPAT}`);
+  inIncompat(work, dirfd => ok(mkdirat(dirfd, name, 0o700), `${work.path}/${INCOMPAT}/${name}`));
+  return name;
+}
+
+/** Everything noted with the mark is on the disk. Absent is fine: engines tidy up here too. */
+export function unmarkUnsynced({ work }: Upper, mark: string): void {
+  inIncompat(work, dirfd => unlinkat(dirfd, mark, AT.REMOVEDIR));
+  unlinkat(work.rootFd, INCOMPAT, AT.REMOVEDIR);
+}
+
+/** Notes the mark on a copy that has no name yet; false where it cannot be noted. */
+export function noteUnsynced({ abilities }: Upper, dirfd: number, name: ByteString, mark: string): boolean {
+  return setxattr(dirfd, name, noteOf(abilities.namespace!), Buffer.from(mark), 0) >= 0;
+}
+
+/** The copy's data is on the disk. */
+export function clearUnsynced({ abilities }: Upper, dirfd: number, name: ByteString): void {
+  removexattr(dirfd, name, noteOf(abilities.namespace!));
+}
+
+/** Is this a mark of ours in `incompat`, that `recoverUnsynced` deals with? */
+export function isUnsyncedMark(name: ByteString): boolean {
+  return name.startsWith(PREFIX);
+}
+
+/** Has the work directory of an upper that nobody has mounted such marks? `openUpper` makes it whole. */
+export function hasUnsyncedMarks(workPath: string): boolean {
+  const incompat = `${workPath}/work/${INCOMPAT}`;
+  return existsSync(incompat) && readdirSync(incompat).some(isUnsyncedMark);
+}
+
+/**
+ * Makes an upper whole that has `marks` in its work directory: copies from this boot of the machine are synced, others removed,
+ * so that the lower files show again. O(what the upper has). SysError when the upper cannot be read or changed.
+ */
+export function recoverUnsynced(upper: Layer, marks: readonly ByteString[]): void {
+  const here = `${PREFIX}${bootId()}.`;
+  const visit = (dir: RealDir): void => {
+    const below: RealDir[] = [];
+    forEachEntry(dir, (name, type) => {
+      if (type === DT.DIR) below.push(dir.child(name));
+      if (type !== DT.REG) return;
+      const mark = markOf(dir.fd(), name);
+      if (mark === null || !marks.includes(mark)) return;
+      if (mark.startsWith(here)) keep(dir, name);
+      else remove(dir, name);
+    });
+    for (const child of below) {
+      visit(child);
+      child.release();
+    }
+  };
+  visit(upper.root);
+  ok(fsync(upper.rootFd, false), upper.path);
+}
+
+function forEachEntry(dir: RealDir, visit: (name: ByteString, type: number) => void): void {
+  const found: [ByteString, number][] = [];
+  const fd = openForReading(dir);
+  const rc = readDirents(fd, (name, _, type) => found.push([name, type]));
+  close(fd);
+  ok(rc, dir.describe());
+  for (const [name, type] of found) visit(name, type === DT.UNKNOWN ? typeOf(dir, name) : type);
+}
+
+function typeOf(dir: RealDir, name: ByteString): number {
+  ok(statx(dir.fd(), name, AT.SYMLINK_NOFOLLOW, stat.slots), `${dir.describe()}/${name}`);
+  // A d_type is the mode's type bits, shifted (readdir(3)).
+  return (stat.mode & S.IFMT) >> 12;
+}
+
+function markOf(dirfd: number, name: ByteString): ByteString | null {
+  for (const namespace of ['trusted', 'user'] as const) {
+    const value = getxattr(dirfd, name, noteOf(namespace));
+    if (typeof value !== 'number') return value.toString('latin1');
+  }
+  return null;
+}
+
+function keep(dir: RealDir, name: ByteString): void {
+  const what = `${dir.describe()}/${name}`;
+  const fd = ok(openChild(dir.fd(), name, O.RDONLY | O.NONBLOCK, 0), what);
+  const rc = fsync(fd, false);
+  close(fd);
+  ok(rc, what);
+  for (const namespace of ['trusted', 'user'] as const) removexattr(dir.fd(), name, noteOf(namespace));
+}
+
+/** The directory's times stay, as they did when the copy came. */
+function remove(dir: RealDir, name: ByteString): void {
+  const what = `${dir.describe()}/${name}`;
+  ok(statx(dir.fd(), '', AT.EMPTY_PATH, stat.slots), what);
+  ok(unlinkat(dir.fd(), name, 0), what);
+  ok(utimensat(dir.fd(), '', stat.atime, stat.atimeNsec, stat.mtime, stat.mtimeNsec), what);
+}
+
+function inIncompat(work: Layer, act: (dirfd: number) => void): void {
+  const fd = openChild(work.rootFd, INCOMPAT, O.PATH | O.DIRECTORY, 0);
+  if (fd === -E.ENOENT) return;
+  if (fd < 0) throw new SysError(-fd, `${work.path}/${INCOMPAT}`);
+  try {
+    act(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+function noteOf(namespace: Namespace): ByteString {
+  return ownNoteName(namespace, 'unsynced');
+}
+
+let boot: string | undefined;
+
+function bootId(): string {
+  boot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  return boot;
+}
