@@ -4,7 +4,7 @@
 // It takes a file system that keeps the order of what is not data: mark, note, name; then data; then the note goes.
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type ByteString, DT, E, ok, S, Stat, SysError } from '../base/index.js';
+import { type ByteString, DT, ok, S, Stat } from '../base/index.js';
 import {
   AT,
   close,
@@ -48,16 +48,17 @@ export function canBeUnsynced({ layer, abilities }: Upper): boolean {
   return existsSync(device) && existsSync(`/sys/fs/ext4/${basename(readlinkSync(device))}/journal_task`);
 }
 
-/** Makes the mark `name` (a number of the mount's own makes it unique). Returns it. */
-export function markUnsynced({ work }: Upper, number: number): string {
+/** Makes a mark that no other mount has had; `number` tells the mount's own apart. null when it cannot be made. */
+export function markUnsynced({ work }: Upper, number: number): string | null {
   const name = `${PREFIX}${bootId()}.${process.pid}.${process.hrtime.bigint().toString(36)}.${number}`;
-  const made = mkdirat(work.rootFd, INCOMPAT, 0o700);
-  if (made !== -E.EEXIST) ok(made, `${work.path}/${INCOMPAT}`);
-  inIncompat(work, dirfd => ok(mkdirat(dirfd, name, 0o700), `${work.path}/${INCOMPAT}/${name}`));
-  return name;
+  mkdirat(work.rootFd, INCOMPAT, 0o700);
+  return inIncompat(work, dirfd => mkdirat(dirfd, name, 0o700)) < 0 ? null : name;
 }
 
-/** Everything noted with the mark is on the disk. Absent is fine: engines tidy up here too. */
+/**
+ * Everything noted with the mark is on the disk. It may be gone (engines tidy up here too); one that stays does no harm: nothing
+ * is noted with it.
+ */
 export function unmarkUnsynced({ work }: Upper, mark: string): void {
   inIncompat(work, dirfd => unlinkat(dirfd, mark, AT.REMOVEDIR));
   unlinkat(work.rootFd, INCOMPAT, AT.REMOVEDIR);
@@ -149,15 +150,13 @@ function remove(dir: RealDir, name: ByteString): void {
   ok(utimensat(dir.fd(), '', stat.atime, stat.atimeNsec, stat.mtime, stat.mtimeNsec), what);
 }
 
-function inIncompat(work: Layer, act: (dirfd: number) => void): void {
+/** The result of `act`, or -errno. */
+function inIncompat(work: Layer, act: (dirfd: number) => number): number {
   const fd = openChild(work.rootFd, INCOMPAT, O.PATH | O.DIRECTORY, 0);
-  if (fd === -E.ENOENT) return;
-  if (fd < 0) throw new SysError(-fd, `${work.path}/${INCOMPAT}`);
-  try {
-    act(fd);
-  } finally {
-    close(fd);
-  }
+  if (fd < 0) return fd;
+  const rc = act(fd);
+  close(fd);
+  return rc;
 }
 
 function noteOf(namespace: Namespace): ByteString {

@@ -1,6 +1,6 @@
 // The syncs of copy-ups, grouped: a copy gets its name at once, with a note that its data may not be on the disk, and one sync
 // of the file system then serves all copies that have come meanwhile (layer/unsynced.ts has what a crash makes of the notes).
-import { crashPoint, ok } from '../base/index.js';
+import { crashPoint, ok, SysError } from '../base/index.js';
 import {
   canBeUnsynced,
   clearUnsynced,
@@ -54,8 +54,8 @@ export class GroupSync {
    */
   take(fd: number): boolean {
     if (this.failed || (this.filling !== null && this.filling.nodes.size >= LARGEST)) return false;
-    this.filling ??= this.begin();
-    return noteUnsynced(this.upper, fd, '', this.filling.mark);
+    const batch = this.filling ?? this.begin();
+    return batch !== null && noteUnsynced(this.upper, fd, '', batch.mark);
   }
 
   /** The copy that was noted has its name. */
@@ -84,8 +84,9 @@ export class GroupSync {
     await this.working;
   }
 
-  private begin(): Batch {
+  private begin(): Batch | null {
     const mark = markUnsynced(this.upper, ++this.count);
+    if (mark === null) return null;
     let end: (rc: number) => void = () => {};
     const done = new Promise<number>(resolve => {
       end = resolve;
@@ -127,7 +128,14 @@ export class GroupSync {
 
   private clear(node: Node): void {
     if (!node.unsynced) return;
-    this.stack.counted(() => clearUnsynced(this.upper, node.fd(), node.leaf()), node);
+    try {
+      // A file that has neither a name nor a user has gone.
+      if (node.parent !== null || node.detached >= 0)
+        this.stack.counted(() => clearUnsynced(this.upper, node.fd(), node.leaf()), node);
+    } catch (error) {
+      // A note without its mark says nothing.
+      if (!(error instanceof SysError)) throw error;
+    }
     node.unsynced = false;
     this.stack.shrink(node);
   }
