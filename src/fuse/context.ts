@@ -39,7 +39,7 @@ export class Context {
   dir: DirWriter<object>;
   /** Puts a file's content into the kernel's page cache; see KernelNotifier.store. */
   store: (nodeid: number, data: Buffer) => void = () => {};
-  terms: Terms = { minor: 0, passthrough: false, setxattrExt: false };
+  terms: Terms = { minor: 0, passthrough: false, setxattrExt: false, noOpendir: false };
 
   /** `cacheDirectories`: the kernel may keep listings, and invalidates them when it changes the directory. */
   constructor(

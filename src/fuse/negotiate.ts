@@ -31,6 +31,8 @@ export interface Terms {
   readonly passthrough: boolean;
   /** SETXATTR carries its long struct. */
   readonly setxattrExt: boolean;
+  /** OPENDIR may be answered with ENOSYS: then it comes no more, and directories are read without handles. */
+  readonly noOpendir: boolean;
 }
 
 interface FlagRow {
@@ -104,13 +106,16 @@ export function negotiate(
     isSet(flags, flags2, INIT_BIT.REQUEST_TIMEOUT) ? wishes.requestTimeout : 0,
   );
   return {
-    terms: { minor: agreed, passthrough, setxattrExt: isSet(flags, 0, INIT_BIT.SETXATTR_EXT) },
+    terms: {
+      ...{ minor: agreed, passthrough, setxattrExt: isSet(flags, 0, INIT_BIT.SETXATTR_EXT) },
+      noOpendir: isSet(offered, 0, INIT_BIT.NO_OPENDIR_SUPPORT),
+    },
     length,
   };
 }
 
 /** `minor` 0 means: nothing agreed yet, the kernel will ask again with our major version. */
-const NO_TERMS: Terms = { minor: 0, passthrough: false, setxattrExt: false };
+const NO_TERMS: Terms = { minor: 0, passthrough: false, setxattrExt: false, noOpendir: false };
 
 function offerMajor(reply: Reply): number {
   reply.clear(INIT_OUT.words);

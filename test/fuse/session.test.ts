@@ -3,7 +3,8 @@ import t from 'tap';
 import { type ByteString, E, S, SysError } from '../../src/base/index.js';
 import { protocol } from '../../src/fuse/index.js';
 import { O } from '../../src/sys/index.js';
-import { Body } from '../support/fuse-wire.js';
+import { scratch } from '../support/cleanup.js';
+import { allFlags, Body, FuseWire } from '../support/fuse-wire.js';
 import { Mirror } from '../support/mirror.js';
 import type { MirrorHandle } from '../support/mirror-node.js';
 import { fails, fixture } from './fixture.js';
@@ -93,6 +94,23 @@ t.test('entries that did not fit into READDIRPLUS are not counted', async t => {
   t.same(await wire.readdir(1, fh, some[2]!.next, 100, true), [], 'a buffer too small for one');
   await wire.release(1, fh, true);
   wire.forget(some[2]!.entry!.nodeid, 1);
+});
+
+t.test('directories without handles', async t => {
+  const wire = new FuseWire(new Mirror(scratch(t, 'nohandle').dir));
+  await wire.initialise(45, allFlags({ noOpendir: true }));
+  await fails(t, wire.call(OP.OPENDIR, 1, new Body(2).done()), E.ENOSYS);
+  await wire.call(OP.MKDIR, 1, new Body(2).set(0, 0o755).text('d').done());
+  const { nodeid } = await wire.lookup(1, 'd');
+  for (const plus of [false, true]) {
+    const names = (await wire.readdir(1, 0, 0, 4096, plus)).map(({ name }) => name);
+    t.same(names, ['.', '..', 'd']);
+  }
+  t.same(await wire.call(OP.FSYNCDIR, nodeid, new Body(4).done()), Buffer.alloc(0));
+  await fails(t, wire.readdir(99, 0, 0, 4096, false), E.ESTALE, 'a node that is unknown');
+  await fails(t, wire.readdir(1, 7, 0, 4096, false), E.EBADF, 'a handle that is unknown');
+  t.equal(wire.session.context.files.size, 0);
+  await wire.unmount();
 });
 
 t.test('nobody waits for somebody else: later answers interleave', async t => {

@@ -76,7 +76,8 @@ function start(): {
   };
   const { INIT_IN: at } = layout;
   const init = new Body(at.words).set(at.major, 7).set(at.minor, 31).set(at.maxReadahead, 131072);
-  raw(OP.INIT, 2, init.set(at.flags, 0xffffffff).set(at.flags2, 0xffffffff));
+  // Not NO_OPENDIR_SUPPORT: directories have handles here.
+  raw(OP.INIT, 2, init.set(at.flags, 0xfeffffff).set(at.flags2, 0xffffffff));
   return { wire, fs, messages, raw };
 }
 

@@ -72,11 +72,12 @@ export interface WireOptions extends SessionOptions {
   readonly minor?: number;
 }
 
-/** Every INIT flag that a kernel offers, as the two words. */
-export function allFlags(): [flags: number, flags2: number] {
+/** Every INIT flag that a kernel offers, as the two words; directories without handles only when asked for. */
+export function allFlags({ noOpendir = false } = {}): [flags: number, flags2: number] {
   let flags = 0;
   let flags2 = 0;
   for (const bit of Object.values(INIT_BIT)) {
+    if (bit === INIT_BIT.NO_OPENDIR_SUPPORT && !noOpendir) continue;
     if (bit < 32) flags |= 1 << bit;
     else flags2 |= 1 << (bit - 32);
   }
