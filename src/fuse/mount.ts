@@ -39,7 +39,7 @@ export type MountFlag = keyof typeof MOUNT_FLAGS;
 
 const OPENED = /^\/dev\/fd\/(\d+)$/;
 const UNMOUNT_PATIENCE = 1000;
-const UNMOUNT_INTERVAL = 20;
+const LONGEST_INTERVAL = 20;
 
 /** Mounts; returns the descriptor of /dev/fuse. Throws SysError; what fusermount3 said is in `what`. */
 export async function mountFuse(options: MountOptions): Promise<number> {
@@ -136,11 +136,11 @@ export interface UnmountOptions {
  */
 export async function unmount(mountpoint: ByteString, options: UnmountOptions = {}): Promise<void> {
   const until = performance.now() + UNMOUNT_PATIENCE;
-  for (;;) {
+  for (let interval = 1; ; interval = Math.min(interval * 2, LONGEST_INTERVAL)) {
     const error = await unmountOnce(mountpoint, options.lazy === true);
     if (error === undefined) return;
     if (error.errno !== E.EBUSY || performance.now() > until) throw error;
-    await new Promise(resolve => setTimeout(resolve, UNMOUNT_INTERVAL));
+    await new Promise(resolve => setTimeout(resolve, interval));
   }
 }
 
