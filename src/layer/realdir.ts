@@ -18,6 +18,8 @@ export class RealDir {
   xattrWhiteouts = false;
   /** Empty files in it may be veiled devices (see spelling.ts). */
   veils = false;
+  /** Files in it may come from other layers; null: nobody has looked. */
+  impure: boolean | null = null;
 
   constructor(
     readonly layer: Layer,

@@ -22,6 +22,7 @@ export function setattr(
   const copying = copyUp(stack, node, {
     empty: change.size === 0,
     killPrivileges: change.killPrivileges ?? false,
+    metadataOnly: change.size === undefined,
   });
   if (copying === undefined) return apply(stack, node, change, out);
   return copying.then(() => apply(stack, node, change, out));

@@ -26,6 +26,7 @@ import { copyAttributes, setTimes } from './copyattrs.js';
 import { carryFlags, type Despite, flagsToCarry, refuseProtected } from './fileflags.js';
 import { openReal } from './io.js';
 import { isInIndex, moveToIndex, noteLowerNlink, noteNlink } from './links.js';
+import { completeData, dropData, makeMetacopy, openData } from './metacopy.js';
 import { Dir, type Node } from './node.js';
 import { handleOf, writeOrigin } from './origin.js';
 import { dropPrivilegesAt } from './privileges.js';
@@ -48,6 +49,8 @@ export interface CopyHow {
   readonly killPrivileges?: boolean;
   /** Which protected files may be copied (default: none). */
   readonly despite?: Despite;
+  /** The caller does not need the file's data in the upper. */
+  readonly metadataOnly?: boolean;
   /** The file gets another name, or is written durably: its data has to be on the disk first. */
   readonly durable?: boolean;
 }
@@ -60,6 +63,9 @@ export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Prom
   stack.writable();
   if (node instanceof Dir) return copyUpDir(stack, node);
   if (node.isUpper()) {
+    // Its data is on its way; what it is then is asked again.
+    if (node.copying !== null) return node.copying.then(() => copyUp(stack, node, how));
+    if (node.data !== null && how.metadataOnly !== true) return bringData(stack, node, how);
     if (how.durable === true && node.unsynced) return stack.group!.settle(node);
     if (node.links !== null && node.links.lowerNames.length > 0) {
       const link = () => {
@@ -77,13 +83,45 @@ export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Prom
   if (node.type !== DT.REG || how.empty === true || stat.size === 0) {
     const unborn = node.type === DT.REG ? unbornFile(stack) : unbornSpecial(stack, node, stat);
     bear(stack, node, stat, unborn, how);
+    node.data = null;
     return;
   }
+  if (how.metadataOnly === true && copyMetadata(stack, node, stat)) return;
   node.copying = copyData(stack, node, stat, how.durable === true).finally(() => {
     node.copying = null;
     stack.shrink(node);
   });
   return node.copying;
+}
+
+/** The upper has the file without its data; a caller who truncates it needs none. */
+function bringData(stack: Stack, node: Node, how: CopyHow): void | Promise<void> {
+  if (how.empty === true) {
+    dropData(stack, node);
+    return;
+  }
+  node.copying = completeData(stack, node).finally(() => {
+    node.copying = null;
+    stack.shrink(node);
+  });
+  return node.copying;
+}
+
+/** Copies a regular file without its data, if that is wished for and can be; false otherwise. */
+function copyMetadata(stack: Stack, node: Node, stat: Stat): boolean {
+  if (!stack.behaviour.metacopy || stat.nlink > 1 || node.parent === null) return false;
+  const data = node.data ?? { real: node.real, name: node.realName };
+  const source = openLower(node);
+  const flags = flagsToCarry(source);
+  close(source);
+  const unborn = unbornFile(stack);
+  if (flags !== 0 || unborn.temp !== null || !makeMetacopy(stack, unborn.fd, stat.size)) {
+    abandon(stack, unborn);
+    return false;
+  }
+  bear(stack, node, stat, unborn);
+  node.data = data;
+  return true;
 }
 
 /** Copies a directory (and those above it) without its entries. */
@@ -175,6 +213,7 @@ async function copyWithin(
   crashPoint('copyup:data');
   copied();
   bear(stack, node, stat, unborn);
+  node.data = null;
   if (taken) stack.group!.took(node);
   carryFlags(node, flags);
   if (stack.behaviour.syncAll && node.parent !== null) await makeDurable(node, node.parent);
@@ -190,6 +229,7 @@ async function makeDurable(node: Node, parent: Dir): Promise<void> {
 
 /** Opens the data of a lower file so that reading leaves no trace. */
 export function openLower(node: Node): number {
+  if (node.data !== null) return ok(openData(node.data, O.RDONLY | O.NONBLOCK), node.describe());
   const layer = node.real.layer;
   const fd = openChild(
     node.real.fd(),

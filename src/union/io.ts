@@ -21,6 +21,7 @@ import {
 } from '../sys/index.js';
 import { copyUp } from './copyup.js';
 import * as limited from './limitedio.js';
+import { openData, syncOwn } from './metacopy.js';
 import type { Meter } from './meter.js';
 import { Dir, type Node } from './node.js';
 import { dropPrivileges, dropped } from './privileges.js';
@@ -49,7 +50,7 @@ export class FileHandle {
 
   /** A descriptor of the real file as it is now. */
   fd(): number {
-    if (!this.isUpper && this.node.isUpper()) {
+    if (!this.isUpper && this.node.hasUpperData()) {
       const fd = openReal(this.node, this.flags);
       // A worker may be reading from it still; its number must not become another file's meanwhile.
       this.before = this.real;
@@ -69,6 +70,7 @@ export class FileHandle {
 /** Opens the node's real file. */
 export function openReal(node: Node, flags: number): number {
   if (node instanceof Dir) return openForReading(node.reals[0]!);
+  if (node.data !== null) return ok(openData(node.data, flags), node.describe());
   const quiet = !node.isUpper() && node.real.layer.noatime ? O.NOATIME : 0;
   if (node.detached >= 0) return ok(openPath(`/proc/self/fd/${node.detached}`, flags), node.describe());
   const fd = openChild(node.real.fd(), node.realName, flags | quiet, 0);
@@ -108,7 +110,7 @@ function opened(stack: Stack, node: Node, flags: number): Opened<FileHandle> {
   const fd = openReal(node, kept | (flags & O.TRUNC));
   const result = openedAs(stack, node, kept, fd);
   if (truncates) stack.meter?.settle(node, fd);
-  if (result.backing !== undefined || node.isUpper() || node.preloaded) return result;
+  if (result.backing !== undefined || node.hasUpperData() || node.preloaded) return result;
   node.preloaded = true;
   const preload = smallContent(fd);
   return preload === null ? result : { ...result, preload };
@@ -126,7 +128,7 @@ function smallContent(fd: number): Buffer | null {
 
 /** A handle for a descriptor of the node's real file, which it takes over. */
 export function openedAs(stack: Stack, node: Node, flags: number, fd: number): Opened<FileHandle> {
-  const isUpper = node.isUpper();
+  const isUpper = node.hasUpperData();
   const handle = new FileHandle(node, flags & KEPT_FLAGS, fd, isUpper);
   if (stack.meter !== null && isUpper) countOpen(stack.meter, node, flags);
   else node.opens++;
@@ -225,6 +227,11 @@ export function fsync(stack: Stack, handle: FileHandle, datasync: boolean): void
       ok(rc, `fsync of ${handle.node.describe()}`);
       crashPoint('fsync:done');
     });
+  // Of metadata alone there is little to write.
+  if (handle.node.data !== null) {
+    ok(syncOwn(handle.node, datasync), `fsync of ${handle.node.describe()}`);
+    return;
+  }
   // What a crash of the machine would make of an unsynced copy must be durable too.
   return handle.node.unsynced ? stack.group!.settle(handle.node).then(sync) : sync();
 }

@@ -1,11 +1,12 @@
 // From names to nodes: what a name of a merged directory is, where its real files are, which inode number it has.
 import { type ByteString, DT, E, S, Stat, SysError } from '../base/index.js';
-import { noteName, type RealDir, readMarks } from '../layer/index.js';
-import { AT, getxattr, statx } from '../sys/index.js';
+import { type RealDir, readMarks } from '../layer/index.js';
+import { AT, statx } from '../sys/index.js';
 import { linkedUpper, lowerLinks } from './links.js';
 import { followRedirect } from './lowerwalk.js';
 import { find } from './merge.js';
-import { Dir, type Entry, Node } from './node.js';
+import { findData, showBlocks } from './metacopy.js';
+import { type DataPlace, Dir, type Entry, Node } from './node.js';
 import { originIno } from './origin.js';
 import { keepsOwners, readOwner } from './owner.js';
 import type { Stack } from './stack.js';
@@ -56,6 +57,7 @@ export function show(stack: Stack, node: Node, out: Stat): void {
     else if (node.isMerged() || stack.behaviour.staticNlink) out.nlink = 1;
   } else if (node.links !== null && node.links.nlink >= 0) out.nlink = node.links.nlink;
   else if (node.isUnlinked() && !node.isUpper()) out.nlink = 0;
+  if (node.data !== null) showBlocks(node.data, out);
 }
 
 function openFile(stack: Stack, parent: Dir, name: ByteString, entry: Entry, out: Stat): Node | null {
@@ -64,40 +66,41 @@ function openFile(stack: Stack, parent: Dir, name: ByteString, entry: Entry, out
     return null;
   }
   if (entry.real.layer.writable) {
-    refuseMetacopy(stack, entry.real, name, out);
+    const data = findData(stack, parent, name, entry.real, name, out);
     const origin = originIno(stack, entry.real, name);
     if (out.nlink > 1) {
       const node = linkedUpper(stack, parent, name, entry, out, origin);
+      // One that was known knows better: its data may have come meanwhile.
+      if (node.aliasCount() === 0) node.data = data;
       show(stack, node, out);
       return node;
     }
-    return attachNew(stack, parent, name, entry, out, origin?.ino ?? stack.inodes.of(out));
+    return attachNew(stack, parent, name, entry, out, origin?.ino ?? stack.inodes.of(out), data);
   }
   if (out.nlink > 1 && stack.behaviour.index) {
     const node = lowerLinks(stack, parent, name, entry, out);
+    if (node.aliasCount() === 0) node.data = findData(stack, parent, name, node.real, node.realName, out);
     show(stack, node, out);
     return node;
   }
-  refuseMetacopy(stack, entry.real, name, out);
-  return attachNew(stack, parent, name, entry, out, stack.inodes.of(out));
+  const data = findData(stack, parent, name, entry.real, name, out);
+  return attachNew(stack, parent, name, entry, out, stack.inodes.of(out), data);
 }
 
-function attachNew(stack: Stack, parent: Dir, name: ByteString, entry: Entry, out: Stat, ino: number): Node {
+function attachNew(
+  stack: Stack,
+  parent: Dir,
+  name: ByteString,
+  entry: Entry,
+  out: Stat,
+  ino: number,
+  data: DataPlace | null,
+): Node {
   const node = new Node(entry.type, ino, null, name, entry.real, name);
+  node.data = data;
   stack.attach(node, parent, name);
   show(stack, node, out);
   return node;
-}
-
-/** A file without data of its own whose data is in a lower layer: showing zeros instead would be damage. */
-function refuseMetacopy(stack: Stack, real: RealDir, name: ByteString, stat: Stat): void {
-  if (stat.size === 0 || stat.blocks > 16 || stat.blocks * 512 >= stat.size) return;
-  const note = getxattr(real.fd(), name, noteName(stack.xattrNames.namespace, 'metacopy'));
-  if (typeof note === 'number') return;
-  throw new SysError(
-    E.EIO,
-    `${real.describe()}/${name} holds metadata only (metacopy): mount it with kernel overlayfs, metacopy=on, to complete it`,
-  );
 }
 
 function openDir(stack: Stack, parent: Dir, name: ByteString, entry: Entry, out: Stat): Dir | null {

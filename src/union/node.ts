@@ -31,8 +31,15 @@ export interface Links {
   indexName: ByteString | null;
 }
 
+/** A file of a lower layer that has another's data. */
+export interface DataPlace {
+  readonly real: RealDir;
+  readonly name: ByteString;
+}
+
 /** What few nodes have: a million others must not pay for it. */
 interface Rare {
+  data: DataPlace | null;
   detached: number;
   opens: number;
   links: Links | null;
@@ -138,6 +145,14 @@ export class Node {
     this.more().links = links;
   }
 
+  /** Where the file's data is when its real file has only its attributes (metacopy.ts). */
+  get data(): DataPlace | null {
+    return this.rare === null ? null : this.rare.data;
+  }
+  set data(data: DataPlace | null) {
+    if (data !== this.data) this.more().data = data;
+  }
+
   /** A copy-up is on its way. */
   get copying(): Promise<void> | null {
     return this.rare === null ? null : this.rare.copying;
@@ -147,7 +162,7 @@ export class Node {
   }
 
   private more(): Rare {
-    this.rare ??= { detached: -1, opens: 0, links: null, copying: null, realName: null };
+    this.rare ??= { data: null, detached: -1, opens: 0, links: null, copying: null, realName: null };
     return this.rare;
   }
 
@@ -162,6 +177,16 @@ export class Node {
 
   isUpper(): boolean {
     return this.real.layer.writable;
+  }
+
+  /** Is the file's data in the upper? */
+  hasUpperData(): boolean {
+    return this.isUpper() && this.data === null;
+  }
+
+  /** Names besides its own that the node is known by. */
+  aliasCount(): number {
+    return this.links === null ? 0 : this.links.aliases.length;
   }
 
   isUnlinked(): boolean {

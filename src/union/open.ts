@@ -186,6 +186,7 @@ function assemble(config: UnionConfig, upper: Upper | null, lowers: readonly Lay
     writeRedirects: upper?.abilities.namespace != null && writesRedirects(config, namespace),
     followRedirects: followsRedirects(config, namespace),
     index,
+    metacopy: config.metacopy && upper?.namespace === 'trusted',
     syncCopies: config.fsync !== 'none',
     syncAll: config.fsync === 'strict',
     fsync: config.fsync !== 'none',

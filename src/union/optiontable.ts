@@ -64,6 +64,14 @@ const semantics: OptionRow[] = [
   choice('index', autoOnOff, 'hard links of a lower file survive copy-up', (c, word) => {
     c.index = word;
   }),
+  choice(
+    'metacopy',
+    ['on', 'off'],
+    'on: chmod, chown and the like copy no data; kernel overlayfs then needs metacopy=on too (off)',
+    (c, word) => {
+      c.metacopy = word === 'on';
+    },
+  ),
   choice('xino', autoOnOff, 'inode numbers unique over layers on different file systems', (c, word) => {
     c.xino = word;
   }),

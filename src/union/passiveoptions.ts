@@ -2,10 +2,6 @@
 // overlayfs, libfuse, fuse-overlayfs, mount(8) and container engines pass beyond the options that act.
 import { notes, type OptionRow, partly, refused } from './optionrow.js';
 
-const metacopyOn = notes(
-  'metadata-only copy-up does not exist yet: whole files are copied, which costs more and shows the same',
-  'metacopy',
-);
 const verityOn = refused(
   'fs-verity digests of lower files are not checked here, so asking for the check is refused',
   'verity',
@@ -15,7 +11,6 @@ const uuidOn = notes('statfs of a FUSE mount has no id of its own', 'uuid');
 
 /** Options of kernel overlayfs. */
 export const kernelRows: OptionRow[] = [
-  partly('metacopy', ['off'], metacopyOn[0]!, ['on']),
   partly('verity', ['off'], verityOn[0]!, ['on', 'require']),
   partly('nfs_export', ['off'], exportOn[0]!, ['on']),
   partly('uuid', ['off', 'auto', 'null'], uuidOn[0]!, ['on']),

@@ -4,7 +4,8 @@ import { type ByteString, ok, S, Stat } from '../base/index.js';
 import { AT, fchmodat, getxattr, removexattr, statx } from '../sys/index.js';
 import type { Node } from './node.js';
 
-const CAPABILITY = 'security.capability';
+/** Where a file's capabilities are (capabilities(7)). */
+export const CAPABILITY = 'security.capability';
 const scratch = new Stat();
 
 /** Takes them from the real file of a node. */

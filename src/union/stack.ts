@@ -17,6 +17,8 @@ export interface Behaviour {
   readonly writeRedirects: boolean;
   readonly followRedirects: boolean;
   readonly index: boolean;
+  /** A change of attributes alone copies no data. */
+  readonly metacopy: boolean;
   /** A copied-up file is durable before it is visible. */
   readonly syncCopies: boolean;
   /** Directories and attributes too. */

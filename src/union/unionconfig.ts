@@ -64,6 +64,8 @@ export interface UnionConfig {
   xino: 'auto' | 'on' | 'off';
   /** 'auto': user.overlay.* only where trusted.* cannot be written. */
   userxattr: 'auto' | 'on';
+  /** A change of attributes alone copies no data of a lower file. */
+  metacopy: boolean;
   /** No sync at all, and the work directory is marked until a clean end, as the kernel does. Implies fsync 'none'. */
   volatile: boolean;
   /** auto: a copied-up file is durable before it is visible; strict: directories too; none: fsync(2) does nothing. */
@@ -117,6 +119,7 @@ export function defaultConfig(): UnionConfig {
     index: 'auto',
     xino: 'auto',
     userxattr: 'auto',
+    metacopy: false,
     volatile: false,
     fsync: 'auto',
     timeouts: { entry: 1e9, attr: 1e9, negative: 1e9 },

@@ -58,7 +58,7 @@ export function setXattr(
     if (killSgid) dropSgid(stack, node);
     changed(stack, node, name);
   };
-  const copying = copyUp(stack, node);
+  const copying = copyUp(stack, node, { metadataOnly: true });
   const counted = () => setWithin(stack, node, stored, set);
   if (copying === undefined) return counted();
   return copying.then(counted);
@@ -98,7 +98,7 @@ export function removeXattr(stack: Stack, node: Node, name: ByteString): void | 
     ok(removexattr(node.fd(), node.leaf(), stored), `xattr ${name} of ${node.describe()}`);
     changed(stack, node, name);
   };
-  const copying = copyUp(stack, node);
+  const copying = copyUp(stack, node, { metadataOnly: true });
   const counted = () => stack.counted(remove, node);
   if (copying === undefined) return counted();
   return copying.then(counted);

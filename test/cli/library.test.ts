@@ -26,10 +26,10 @@ t.test('options as an object', async t => {
     upperdir: p.upper,
     workdir: p.work,
     xino: 'on',
-    metacopy: 'on',
+    uuid: 'on',
   };
   const mounted = await mount(options, p.mnt);
-  t.match(mounted, { mountpoint: p.mnt, protocolMinor: Number, notes: [/^metacopy: /] });
+  t.match(mounted, { mountpoint: p.mnt, protocolMinor: Number, notes: [/^uuid: /] });
   t.equal(await readFile(join(p.mnt, 'both'), 'utf8'), 'top');
   await writeFile(join(p.mnt, 'low'), 'changed');
   await mounted.unmount();

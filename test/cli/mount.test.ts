@@ -115,11 +115,11 @@ t.test('long option strings', async t => {
 t.test('notes go to stderr, and the mount is made', async t => {
   const place = new Place();
   t.teardown(() => place.remove());
-  const { status, stderr } = lamina(['-o', `${place.options},metacopy=on,frobnicate,noauto`, place.mnt]);
+  const { status, stderr } = lamina(['-o', `${place.options},uuid=on,frobnicate,noauto`, place.mnt]);
   t.equal(status, 0);
   const lines = stderr.trimEnd().split('\n');
   t.match(lines, [
-    /^lamina: note: metacopy: /,
+    /^lamina: note: uuid: /,
     /^lamina: note: frobnicate: unknown option/,
     /^lamina: note: noauto: /,
   ]);

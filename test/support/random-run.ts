@@ -200,7 +200,8 @@ class Run {
   }
 
   private async snapshots(): Promise<[Snapshot, Snapshot]> {
-    const options = { noIdentity: this.sequence.variant.vagueIdentity };
+    const { vagueIdentity, vagueTimes } = this.sequence.variant;
+    const options = { noIdentity: vagueIdentity, noFileTimes: vagueTimes };
     const [oracle, found] = this.trees!;
     return [await snapshot(oracle.view, options), await snapshot(found.view, options)];
   }

@@ -35,6 +35,8 @@ export interface Snapshot {
 }
 
 export interface SnapshotOptions {
+  /** Leaves out the times of regular files. */
+  readonly noFileTimes?: boolean;
   /** Leave out modification times. */
   readonly noTimes?: boolean;
   /** Leave out link counts, and who is a hard link of whom. */
@@ -103,7 +105,8 @@ function attributes(stat: Stat, options: SnapshotOptions): string {
   if (kind !== S.IFDIR && !options.noIdentity) parts.push(`links ${stat.nlink}`);
   if (kind !== S.IFDIR) parts.push(`size ${stat.size}`);
   if (kind === S.IFCHR || kind === S.IFBLK) parts.push(`dev ${stat.rdevMajor}:${stat.rdevMinor}`);
-  if (!options.noTimes) parts.push(stat.mtime < recentFrom ? `${stat.mtime}.${stat.mtimeNsec}` : 'recent');
+  const hasTime = !options.noTimes && !(options.noFileTimes && kind === S.IFREG);
+  if (hasTime) parts.push(stat.mtime < recentFrom ? `${stat.mtime}.${stat.mtimeNsec}` : 'recent');
   return parts.join(' ');
 }
 

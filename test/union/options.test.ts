@@ -237,7 +237,6 @@ t.test('a misspelt option is an error with a suggestion', async t => {
 
 t.test('what does nothing is accepted with a note', async t => {
   const rows: [options: string, note: RegExp][] = [
-    ['metacopy=on', /^metacopy: metadata-only copy-up/],
     ['uuid=on', /^uuid: /],
     ['override_creds', /^override_creds: /],
     ['threaded=0', /^threaded: /],
