@@ -32,7 +32,7 @@ t.test('a change of attributes copies no data; writing does', t => {
     'with the blocks of its data',
   );
   t.equal(stage.sh(NOTED), 'd/big d/small d/xattrs\n');
-  t.equal(stage.sh('stat -c %b $U/d/big'), '0\n');
+  t.ok(Number(stage.sh('stat -c %b $U/d/big')) <= 8, 'no more than a block of attributes');
   t.equal(
     stage.in(`exec 3<d/small 4<d/small; head -c 2 <&3; echo more >>d/small; cat <&3; cat <&4; fsync d/big 2>/dev/null || sync d/big
       cat d/small`),

@@ -167,7 +167,7 @@ t.test('errors name the option and the rule', async t => {
     [`${RW},redirect_dir=maybe`, 'redirect_dir', /must be one of/],
     [`${RW},xino=`, 'xino', /needs a value/],
     [`${RW},metacopy=maybe`, 'metacopy', /must be one of/],
-    [`${RW},metacopy`, 'metacopy', /must be one of/],
+    [`${RW},metacopy`, 'metacopy', /needs a value/],
     [`${RW},verity=on`, 'verity', /refused/],
     [`${RW},verity=require`, 'verity', /refused/],
     [`${RW},nfs_export=on`, 'nfs_export', /NFS/],
