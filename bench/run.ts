@@ -1,96 +1,113 @@
-// `npm run bench`: every workload on every subject, trials interleaved so that a slow minute of the machine hits all of
-// them, medians with their spread and the ratio to kernel overlayfs. As root.
-//   --trials N   trials of each (5)          --only REGEX  workloads whose name matches
-//   --subjects a,b                           --json FILE   every figure
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { median, plainNumber, spread } from './figures.js';
-import { SUBJECTS, type Subject, sh } from './subjects.js';
-import { WORKLOADS, type Workload } from './workloads.js';
+// `npm run bench`: workloads times subjects, of one suite or all, and what was found as a table, as JSON, as a page and as its
+// picture. `npm run bench -- --help` says how. Status 2 is a wrong word or a machine that cannot, 1 a failure or a missed target.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { enginesSuite } from './engines/suite.js';
+import { type Flags, HELP, parseFlags } from './flags.js';
+import { describeMachine } from './machine.js';
+import { measure, type Plan, plan } from './measure.js';
+import { Interrupted, makePlace, removePlace, UsageError, watchSignals } from './place.js';
+import { printHead, printList, printMachine, printMisses, printRow } from './print.js';
+import { findBrowser, takePicture } from './report/browser.js';
+import { pageOf } from './report/page.js';
+import type { Results, SuiteResults } from './results.js';
+import { thinSuite } from './thin/suite.js';
+import { unionSuite } from './union/suite.js';
 
-const TRIAL = fileURLToPath(new URL('trial.js', import.meta.url));
+const SUITES = [unionSuite, thinSuite, enginesSuite];
 
-const { values: flags } = parseArgs({
-  options: {
-    trials: { type: 'string', default: '5' },
-    only: { type: 'string', default: '' },
-    subjects: { type: 'string', default: SUBJECTS.map(subject => subject.name).join(',') },
-    json: { type: 'string' },
+/** 128 and the signal's number, as a shell reports it. */
+const STATUS: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
+const progress = {
+  row: printRow,
+  failure(workload: string, subject: string, reason: string): void {
+    console.error(`${workload} on ${subject} failed: ${reason}`);
   },
-});
+};
 
-interface Result {
-  readonly workload: string;
-  readonly unit: string;
-  /** Figures of each subject in the order in which they were taken. */
-  readonly figures: Record<string, number[]>;
-}
-
-function applies(workload: Workload, subject: Subject): boolean {
-  if (workload.daemonOnly) return subject.daemon;
-  return !(workload.notPlain && subject.name === 'plain');
-}
-
-function trial(workload: Workload, subject: Subject, dir: string, number: number): number {
-  const env = { ...process.env, BENCH_TRIAL: `${process.pid}-${number}` };
-  const child = spawnSync(process.execPath, [TRIAL, workload.name, subject.name, dir], {
-    encoding: 'utf8',
-    env,
-  });
-  if (child.status !== 0) throw new Error(`${workload.name} on ${subject.name}: ${child.stderr}`);
-  return Number(child.stdout);
-}
-
-function measureAll(dir: string): Result[] {
-  const subjects = SUBJECTS.filter(subject => flags.subjects.split(',').includes(subject.name));
-  const workloads = WORKLOADS.filter(workload => new RegExp(flags.only).test(workload.name));
-  let number = 0;
-  return workloads.map(workload => {
-    const figures: Record<string, number[]> = {};
-    for (let round = 0; round < Number(flags.trials); round++) {
-      for (const subject of subjects.filter(each => applies(workload, each))) {
-        figures[subject.name] = [...(figures[subject.name] ?? []), trial(workload, subject, dir, number++)];
-      }
-    }
-    const result = { workload: workload.name, unit: workload.unit, figures };
-    console.log(row(result, subjects));
-    return result;
-  });
-}
-
-/** One line of the table: median, spread, and the ratio to overlay2 where that was measured. */
-function row({ workload, unit, figures }: Result, subjects: readonly Subject[]): string {
-  const base = figures.overlay2 ? median(figures.overlay2) : undefined;
-  const cells = subjects.map(({ name }) => {
-    const mine = figures[name];
-    if (!mine) return '-';
-    const ratio = base === undefined || name === 'overlay2' ? '' : ` ${(median(mine) / base).toFixed(2)}x`;
-    return `${plainNumber(median(mine))} ±${spread(mine).toFixed(0)}%${ratio}`;
-  });
-  return `| ${workload} | ${unit} | ${cells.join(' | ')} |`;
-}
-
-function main(): void {
-  const dir = mkdtempSync('/var/tmp/lamina-bench-');
-  const machine = `${cpus().length} x ${cpus()[0]?.model}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, node ${process.version}`;
+async function measureAll(plans: readonly Plan[], flags: Flags): Promise<Results> {
+  const space = Math.max(...plans.map(({ suite }) => suite.space(flags.quick)));
+  const dir = makePlace(flags.dir, space);
+  const abort = watchSignals();
+  const begun = Date.now();
   try {
-    sh(
-      'mkdir lowers; truncate -s 8G lowers.img; mkfs.ext4 -q -N 1300000 lowers.img; mount -o loop lowers.img lowers',
-      dir,
-    );
-    const names = flags.subjects.split(',');
-    console.log(
-      `${machine}; median of ${flags.trials}, spread, ratio to overlay2\n\n| workload | unit | ${names.join(' | ')} |`,
-    );
-    console.log(`|---|---|${names.map(() => '---:|').join('')}`);
-    const results = measureAll(dir);
-    if (flags.json) writeFileSync(flags.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+    const used = plans.map(({ suite }) => suite);
+    const machine = describeMachine(dir, used);
+    printMachine(machine);
+    const suites: SuiteResults[] = [];
+    for (const each of plans) {
+      printHead(each.suite.title, each.missing, each.subjects);
+      suites.push(await measure(each, flags, dir, abort, progress));
+    }
+    const taken = new Date(begun).toISOString();
+    const seconds = Math.round((Date.now() - begun) / 1000);
+    return { format: 1, taken, seconds, trials: flags.trials, quick: flags.quick, machine, suites };
+  } catch (error) {
+    // Whatever was killed by it failed in its own way.
+    throw abort.aborted ? abort.reason : error;
   } finally {
-    sh('! mountpoint -q lowers || umount lowers; rm -rf --one-file-system "$D"', dir, { D: dir });
+    await removePlace(dir);
   }
 }
 
-main();
+function readResults(path: string): Results {
+  try {
+    const results = JSON.parse(readFileSync(path, 'utf8')) as Results;
+    if (results.format === 1) return results;
+  } catch (error) {
+    throw new UsageError(`--from ${path}: ${(error as Error).message}`);
+  }
+  throw new UsageError(`--from ${path}: not the results of this bench`);
+}
+
+async function show(results: Results, flags: Flags): Promise<void> {
+  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, null, 1)}\n`);
+  if (flags.html !== undefined) writeFileSync(flags.html, pageOf(results));
+  if (flags.picture !== undefined) await takePicture(pageOf(results), flags.picture);
+}
+
+function printStored(results: Results): void {
+  printMachine(results.machine);
+  for (const { title, missing, subjects, rows } of results.suites) {
+    printHead(title, missing, subjects);
+    for (const row of rows) printRow(row, subjects);
+  }
+}
+
+async function main(): Promise<number> {
+  const flags = parseFlags(
+    process.argv.slice(2),
+    SUITES.map(({ name }) => name),
+  );
+  const suites = SUITES.filter(({ name }) => flags.suites.includes(name));
+  if (flags.help) {
+    console.log(HELP);
+    return 0;
+  }
+  if (flags.list) {
+    printList(suites, flags.quick);
+    return 0;
+  }
+  if (flags.picture !== undefined) findBrowser();
+  const results =
+    flags.from === undefined ? await measureAll(plan(suites, flags), flags) : readResults(flags.from);
+  if (flags.from !== undefined) printStored(results);
+  await show(results, flags);
+  const failed = results.suites.some(({ rows }) =>
+    rows.some(({ failures }) => Object.keys(failures).length > 0),
+  );
+  const misses = flags.check ? printMisses(results) : 0;
+  return failed || misses > 0 ? 1 : 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (error instanceof UsageError) {
+    console.error(`bench: ${error.message}`);
+    process.exitCode = 2;
+  } else if (error instanceof Interrupted) {
+    console.error(`bench: ${error.message}`);
+    process.exitCode = STATUS[error.signal] ?? 1;
+  } else throw error;
+}

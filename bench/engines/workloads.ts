@@ -1,6 +1,6 @@
 // What engines do with their storage, as a table: a script for each family of engines, with what comes before and after it and is not
 // measured. $E is the engine's client, $D the bench's directory with big.tar (20 000 files), small.tar, and ctx/.
-import type { Family } from './engine-subjects.js';
+import type { Family } from './subjects.js';
 
 /** Scripts of bash; `measured` alone is. */
 export interface Steps {
@@ -11,6 +11,7 @@ export interface Steps {
 
 export interface EngineWorkload {
   readonly name: string;
+  readonly about: string;
   readonly steps: Partial<Record<Family, Steps>>;
 }
 
@@ -27,7 +28,8 @@ const NAMES = 'seq -f c%g 50';
 
 export const ENGINE_WORKLOADS: readonly EngineWorkload[] = [
   {
-    name: 'import of an image of 20 000 files',
+    name: 'import',
+    about: 'an image of 20 000 files',
     steps: {
       docker: { measured: '$E import "$D/big.tar" again', after: '$E rmi again' },
       podman: { measured: '$E import "$D/big.tar" again', after: '$E rmi again' },
@@ -38,7 +40,8 @@ export const ENGINE_WORKLOADS: readonly EngineWorkload[] = [
     },
   },
   {
-    name: 'start of a container, to its end',
+    name: 'start',
+    about: 'a container that ends at once, to its end',
     steps: {
       docker: { measured: '$E run --rm --network none small /bin/true' },
       podman: { measured: '$E run --rm --network none $U localhost/small /bin/true' },
@@ -46,7 +49,8 @@ export const ENGINE_WORKLOADS: readonly EngineWorkload[] = [
     },
   },
   {
-    name: 'build of ten layers',
+    name: 'build',
+    about: 'ten layers, without a cache',
     steps: {
       docker: {
         before: `mkdir -p ctx; ${TEN}`,
@@ -61,7 +65,8 @@ export const ENGINE_WORKLOADS: readonly EngineWorkload[] = [
     },
   },
   {
-    name: 'commit of a container that changed 1 %',
+    name: 'commit',
+    about: 'a container that changed 200 of 20 000 files',
     steps: {
       docker: {
         before:
@@ -78,7 +83,8 @@ export const ENGINE_WORKLOADS: readonly EngineWorkload[] = [
     },
   },
   {
-    name: 'removal of 50 containers',
+    name: 'remove',
+    about: '50 containers',
     steps: {
       docker: {
         before: `for c in $(${NAMES}); do $E create --name $c --network none big /bin/true; done`,

@@ -1,0 +1,28 @@
+// What lamina has to reach, by workload of the union suite: its elapsed time as a ratio to that of kernel overlayfs. --check
+// compares.
+export const TARGETS: Readonly<Record<string, number>> = {
+  'walk, cold': 1.5,
+  'walk, warm': 1.1,
+  'read all, cold': 2.5,
+  'read all, warm': 2.5,
+  'tar out': 2.5,
+  'untar in': 3.5,
+  'rm -rf lower': 3,
+  'chmod -R lower': 0.2,
+  'append to lower files': 0.4,
+  'sequential read, lower': 1.1,
+  'random read, lower': 1.1,
+  'sequential read, upper': 1.1,
+  'random read, upper': 1.1,
+  'sequential write, upper': 1.1,
+  'random write, upper': 1.1,
+  'create and unlink': 2,
+  rename: 3,
+  'missing names, 2 layers': 2.5,
+  'open and close': 4,
+  'SQLite commits': 1.1,
+  'git status': 2,
+  'parallel stat': 1.3,
+  'missing names, 100 layers': 0.5,
+  'cold walk, 100 layers': 1,
+};
