@@ -30,8 +30,8 @@ function toolsOf(suite: Suite): void {
   throw new UsageError(`the workloads of ${suite.name} need ${programs}: apt-get install ${packages}`);
 }
 
-/** Throws UsageError when nothing would be measured, or a word matches nothing anywhere. */
-export function plan(suites: readonly Suite[], flags: Flags): Plan[] {
+/** Throws UsageError when nothing would be measured, a word matches nothing anywhere, or it needs root and this is not. */
+export function plan(suites: readonly Suite[], flags: Flags, root: boolean): Plan[] {
   const known = new Set(suites.flatMap(suite => suite.subjects().map(({ name }) => name)));
   const strange = flags.subjects?.find(name => !known.has(name));
   if (strange !== undefined)
@@ -57,7 +57,6 @@ export function plan(suites: readonly Suite[], flags: Flags): Plan[] {
   const used = plans.filter(({ subjects, workloads }) => subjects.length > 0 && workloads.length > 0);
   if (used.length === 0)
     throw new UsageError('nothing to measure: --list names the workloads and the subjects');
-  const root = process.geteuid!() === 0;
   for (const { suite } of used) {
     if (suite.needsRoot && !root)
       throw new UsageError(

@@ -1,6 +1,7 @@
 // `npm run bench`: workloads times subjects, of one suite or all, and what was found as a table, as JSON, as a page and as its
 // picture. `npm run bench -- --help` says how. Status 2 is a wrong word or a machine that cannot, 1 a failure or a missed target.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { enginesSuite } from './engines/suite.js';
 import { type Flags, HELP, parseFlags } from './flags.js';
 import { describeMachine } from './machine.js';
@@ -50,6 +51,19 @@ async function measureAll(plans: readonly Plan[], flags: Flags): Promise<Results
   }
 }
 
+/** Throws UsageError for a file that could not be written when everything has been measured. */
+function checkOutputs({ json, html, picture }: Flags): void {
+  for (const [flag, path] of Object.entries({ json, html, picture })) {
+    if (path === undefined) continue;
+    try {
+      accessSync(dirname(resolve(path)), constants.W_OK);
+    } catch (error) {
+      throw new UsageError(`--${flag} ${path}: ${(error as Error).message}`);
+    }
+  }
+  if (picture !== undefined) findBrowser();
+}
+
 function readResults(path: string): Results {
   try {
     const results = JSON.parse(readFileSync(path, 'utf8')) as Results;
@@ -88,9 +102,11 @@ async function main(): Promise<number> {
     printList(suites, flags.quick);
     return 0;
   }
-  if (flags.picture !== undefined) findBrowser();
+  checkOutputs(flags);
   const results =
-    flags.from === undefined ? await measureAll(plan(suites, flags), flags) : readResults(flags.from);
+    flags.from === undefined
+      ? await measureAll(plan(suites, flags, process.geteuid!() === 0), flags)
+      : readResults(flags.from);
   if (flags.from !== undefined) printStored(results);
   await show(results, flags);
   const failed = results.suites.some(({ rows }) =>

@@ -18,7 +18,7 @@ export const MAIN = resolve(process.env.LAMINA_MAIN ?? `${TOP}/dist/cli/main.js`
 
 export type Env = Readonly<Record<string, string>>;
 
-const BASH = ['-euo', 'pipefail', '-c'];
+const BASH = ['--norc', '-euo', 'pipefail', '-c'];
 
 function environment(env: Env): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: 'C', ...env };
@@ -26,7 +26,8 @@ function environment(env: Env): NodeJS.ProcessEnv {
 
 /** Runs bash to its end; its output, or an error with all that it said. */
 export function sh(script: string, cwd = '/', env: Env = {}): string {
-  const options = { cwd, env: environment(env), encoding: 'utf8', maxBuffer: 1 << 28 } as const;
+  const stdio = ['ignore', 'pipe', 'pipe'] as ('ignore' | 'pipe')[];
+  const options = { cwd, env: environment(env), encoding: 'utf8', maxBuffer: 1 << 28, stdio } as const;
   const result = spawnSync('bash', [...BASH, script], options);
   if (result.status !== 0) throw new Error(`${script}\n${result.stdout}\n${result.stderr}`);
   return result.stdout;
@@ -42,7 +43,7 @@ export function command(argv: readonly string[], cwd = '/'): void {
   const stdio = ['ignore', 'ignore', 'pipe'] as ('ignore' | 'pipe')[];
   const result = spawnSync(argv[0]!, argv.slice(1), { stdio, cwd, encoding: 'utf8' });
   if (result.status !== 0)
-    throw new Error(`${argv.join(' ').slice(0, 300)}: ${result.stderr ?? result.error}`);
+    throw new Error(`${argv.join(' ').slice(0, 300)}\n${result.stderr ?? result.error}`);
 }
 
 const running = new Set<ChildProcess>();

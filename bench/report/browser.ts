@@ -1,6 +1,6 @@
 // Debian's Chromium, for the picture of the page. It reads the page from memory; nothing is fetched.
 import { existsSync } from 'node:fs';
-import { type Browser, chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { UsageError } from '../place.js';
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
@@ -23,7 +23,8 @@ export function findBrowser(): string {
   return found;
 }
 
-export function startBrowser(): Promise<Browser> {
+export async function startBrowser(): Promise<Browser> {
+  const { chromium } = await import('playwright-core');
   return chromium.launch({ executablePath: findBrowser(), args: FLAGS });
 }
 

@@ -1,5 +1,5 @@
 // The two kinds of chart: rows of dots on a logarithmic axis, and growth curves; and how subjects look. Plot and d3 are globals, and so
-// is what is made here, for page.js.
+// is what is made here, for draw.js.
 /* global Plot, d3 */
 globalThis.charts = (() => {
   /** Narrower than this, names stand above their rows. */

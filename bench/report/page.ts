@@ -7,7 +7,7 @@ import { htmlOf, tablesOf } from './tables.js';
 
 /** What is put into the page as it is; where npm has put it, and where it is in the repository. */
 const LIBRARIES = ['node_modules/d3/dist/d3.min.js', 'node_modules/@observablehq/plot/dist/plot.umd.min.js'];
-const SCRIPTS = ['bench/report/charts.js', 'bench/report/page.js'];
+const SCRIPTS = ['bench/report/charts.js', 'bench/report/draw.js'];
 const STYLE = 'bench/report/page.css';
 
 const read = (path: string): string => readFileSync(`${TOP}/${path}`, 'utf8');

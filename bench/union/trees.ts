@@ -1,4 +1,5 @@
 // The lower layers of the workloads, made once per run on an ext4 image of their own and never written again.
+import { existsSync } from 'node:fs';
 import { sh } from '../shell.js';
 
 /** How large trees are. */
@@ -81,14 +82,18 @@ function tree(name: TreeName, scale: Scale): Tree {
   }
 }
 
-/** The layers called `name` below `dir`, top first; made at the first call. */
+/**
+ * The layers called `name` below `dir`, a mount of their own, top first; made at the first call. Between calls the mount is read-only:
+ * nothing that is measured can leave other layers to those that come after it.
+ */
 export function lowersOf(dir: string, name: TreeName, scale: Scale): string[] {
   const { count, make } = tree(name, scale);
   const numbers = Array.from({ length: count }, (_, i) => i + 1);
-  sh(
-    `[ -e "$N" ] || { rm -rf "$N.making"; mkdir "$N.making"; cd "$N.making"; mkdir ${numbers.join(' ')}; ${make}; cd ..; mv "$N.making" "$N"; sync -f "$N"; }`,
-    dir,
-    { N: name },
-  );
+  if (!existsSync(`${dir}/${name}`)) {
+    sh('mount -o remount,rw .', dir);
+    const steps = `rm -rf "$N.making"; mkdir "$N.making"; cd "$N.making"; mkdir ${numbers.join(' ')}; ${make}; cd ..; mv "$N.making" "$N"`;
+    sh(steps, dir, { N: name });
+    sh('sync -f .; mount -o remount,ro .', dir);
+  }
   return numbers.map(i => `${dir}/${name}/${i}`);
 }

@@ -123,7 +123,7 @@ function changing(scale: Scale): UnionWorkload[] {
       name: 'rename lower files',
       about: `${few * 100} files: each is copied up`,
       run: `perl -e 'for my $d (1..${few}) { rename("d$d/$_", "d$d/r$_") or die "$!" for 1..100 }'`,
-      after: `[ $(find . -name 'r*' -type f | wc -l) = ${few * 100} ] && [ $(find . -type f | wc -l) = ${files} ]`,
+      after: `[ $(find d* -name 'r*' -type f | wc -l) = ${few * 100} ] && [ $(find d* -type f | wc -l) = ${files} ]`,
     }),
     row({
       name: 'first write to a large lower file',
