@@ -24,7 +24,7 @@ export function describeMachine(dir: string, suites: readonly Suite[]): Record<s
     processor: `${cpus().length} × ${cpus()[0]?.model ?? field(info, 'Processor')}${virtual}`,
     memory: `${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
     kernel: `Linux ${release()}`,
-    filesystem: `fresh ext4 on a loop device, on ${sh('findmnt -n -o FSTYPE,SOURCE -T .', dir).trim().split(/\s+/).join(' of ')}`,
+    filesystem: `${sh('findmnt -n -o FSTYPE,SOURCE -T .', dir).trim().split(/\s+/).join(' of ')}; mounts and engines on fresh ext4 images there`,
     node: process.version,
     laminafs: `${version}${commit()}`,
     tools: sh('{ fio --version; mke2fs -V 2>&1 | head -n 1 | cut -d" " -f1,2; } 2>/dev/null || :')

@@ -142,7 +142,7 @@ export async function measure(
   const own = `${dir}/${suite.name}`;
   mkdirSync(own);
   const names = subjects.map(({ name }) => name);
-  const session = await suite.open({ dir: own, quick: flags.quick, abort, subjects: names });
+  const session = await suite.open({ dir: own, quick: flags.quick, subjects: names });
   const rows: Row[] = [];
   try {
     const measurement = new Measurement(session, plan, flags.trials, progress, abort);

@@ -20,7 +20,6 @@ export interface Settings {
   /** A directory for the suite alone. */
   readonly dir: string;
   readonly quick: boolean;
-  readonly abort: AbortSignal;
   /** The names of the subjects that will be measured. */
   readonly subjects: readonly string[];
 }

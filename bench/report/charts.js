@@ -102,6 +102,13 @@ globalThis.charts = (() => {
       ...more,
     });
 
+  /** Room at the right for the ratios of one of lamina's own, under its name. */
+  const COLUMN = 76;
+  /** The same above the rows. */
+  const NARROW_COLUMN = 52;
+  /** About the width of a letter of the rows' names. */
+  const LETTER = 6.9;
+
   /** Rows of dots on a logarithmic axis; with ratios there is a line at 1. */
   function dotChart(rows, styles, compared, width, title) {
     const narrow = width < NARROW;
@@ -114,7 +121,10 @@ globalThis.charts = (() => {
     const columns = [...new Set(own.map(point => point.subject))];
     const names = rows.map(row => row.name);
     const domain = domainOf(points, compared);
-    const margin = { left: narrow ? 6 : 210, right: (narrow ? 10 : 14) + (narrow ? 0 : columns.length * 62) };
+    const margin = {
+      left: narrow ? 16 : Math.max(190, 20 + LETTER * d3.max(names, name => name.length)),
+      right: (narrow ? 10 : 14) + (narrow ? 0 : columns.length * COLUMN),
+    };
     const ticks = ticksIn(domain, width - margin.left - margin.right);
     const inColumn = (subject, i) =>
       Plot.text(
@@ -124,7 +134,7 @@ globalThis.charts = (() => {
           text: point => (compared ? ratioText(point.value) : plain(point.value)),
           frameAnchor: 'right',
           textAnchor: 'end',
-          dx: narrow ? -(columns.length - 1 - i) * 52 : 62 * (i + 1) - 4,
+          dx: narrow ? -(columns.length - 1 - i) * NARROW_COLUMN : COLUMN * (i + 1) - 4,
           dy: narrow ? -15 : 0,
           fill: styles.get(subject).color,
           fontWeight: 650,
@@ -138,7 +148,7 @@ globalThis.charts = (() => {
             text: [subject],
             frameAnchor: 'top-right',
             textAnchor: 'end',
-            dx: 62 * (i + 1) - 4,
+            dx: COLUMN * (i + 1) - 4,
             dy: -16,
             fill: 'var(--quiet)',
             fontSize: 10.5,
@@ -150,6 +160,7 @@ globalThis.charts = (() => {
           text: d => d,
           frameAnchor: 'left',
           textAnchor: 'start',
+          dx: -16,
           dy: -15,
           fontSize: 12.5,
           fill: 'var(--ink)',

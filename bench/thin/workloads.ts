@@ -22,7 +22,7 @@ const WORDS: Record<Mode, string> = {
   read: 'sequential read',
   write: 'sequential write',
 };
-const CONTENTS: Record<Content, string> = { fresh: 'fresh', full: 'full', snapshotted: 'after a snapshot' };
+const CONTENTS: Record<Content, string> = { fresh: 'fresh', full: 'full', snapshotted: 'shared' };
 /** Seconds of a workload that can go on for as long as one wants. */
 const SECONDS = 2;
 
@@ -64,7 +64,7 @@ function row(mode: Mode, depth: number, content: Content): ThinWorkload {
   const block = random ? '4k' : '1m';
   return {
     name: `${WORDS[mode]}${random ? `, depth ${depth}` : ''}, ${CONTENTS[content]}`,
-    group: `A volume that is ${content === 'snapshotted' ? 'full, after a snapshot' : content}`,
+    group: `A volume that is ${content === 'snapshotted' ? 'full, its blocks shared with a snapshot' : content}`,
     about: `${block} at a time${random ? `, ${depth} in flight` : ''}`,
     content,
     unit: random ? 'kIOPS' : 'MB/s',

@@ -58,7 +58,7 @@ t.test('two workloads on two subjects', async t => {
   t.match(stdout, /^kernel: Linux \d/m);
   t.match(
     stdout,
-    /^filesystem: fresh ext4 .*\n(.*\n)*\| create and unlink \| ms \| [\d.]+ ±\d+% \| [\d.]+ ±\d+% [\d.]+× \|$/m,
+    /^filesystem: \w+ of .*\n(.*\n)*\| create and unlink \| ms \| [\d.]+ ±\d+% \| [\d.]+ ±\d+% [\d.]+× \|$/m,
   );
   const results = JSON.parse(readFileSync(files.json, 'utf8')) as Results;
   t.same([results.format, results.trials, results.quick], [1, 2, true]);

@@ -11,7 +11,7 @@ import { RESULTS } from './results.js';
 
 needs('chromium');
 
-const ROWS = RESULTS.suites[0]!.rows;
+const ROWS = RESULTS.suites.flatMap(suite => suite.rows);
 const HTML = pageOf(RESULTS);
 
 let browser: Browser;
@@ -47,7 +47,8 @@ const marks = (page: Page): Promise<string[]> =>
     .evaluateAll(all => all.map(one => one.getAttribute('aria-label') ?? ''));
 
 /**
- * Texts whose contrast to the paper is less than WCAG's AA asks for (4.5), and texts of charts that are not wholly on the page. As a
+ * Texts whose contrast to the paper is less than WCAG's AA asks for (4.5), and texts of charts that are not wholly in theirs or lie
+ * on each other. As a
  * string: it runs in the page, whose types are not those of the tests.
  */
 const UNREADABLE = `(() => {
@@ -58,6 +59,7 @@ const UNREADABLE = `(() => {
   };
   const paper = luminance(getComputedStyle(document.documentElement).backgroundColor);
   const found = [];
+  const texts = [];
   for (const element of document.querySelectorAll('body *')) {
     const text = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join('');
     if (text === '' || element.closest('script, style')) continue;
@@ -66,8 +68,13 @@ const UNREADABLE = `(() => {
     const contrast = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
     if (contrast < 4.5) found.push(text + ': contrast ' + contrast.toFixed(2));
     const box = element.getBoundingClientRect();
-    if (element.ownerSVGElement && (box.left < 0 || box.right > innerWidth)) found.push(text + ': cut off');
+    const frame = element.closest('figure')?.getBoundingClientRect();
+    if (element.ownerSVGElement && (box.left < frame.left || box.right > frame.right)) found.push(text + ': cut off');
+    if (element.ownerSVGElement) texts.push([text, box]);
   }
+  for (const [i, [text, box]] of texts.entries())
+    for (const [other, { left, right, top, bottom }] of texts.slice(i + 1))
+      if (box.left < right && left < box.right && box.top + 2 < bottom && top + 2 < box.bottom) found.push(text + ': on ' + other);
   return found;
 })()`;
 
@@ -91,7 +98,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
         drawn.some(label => label.startsWith('rm -rf lower, mergerfs')),
         'a gap is no mark',
       );
-      t.equal(await page.locator('figure').count(), 5, 'four groups and a curve');
+      t.equal(await page.locator('figure').count(), 6, 'five groups and a curve');
       await page.close();
     });
   }
@@ -129,7 +136,7 @@ t.test('without scripts the tables have every figure and every gap', async t => 
     '</script><script>',
   ])
     t.ok(text.includes(words), words);
-  t.equal(await page.locator('table').count(), 4);
+  t.equal(await page.locator('table').count(), 5);
   await page.close();
 });
 

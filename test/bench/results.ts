@@ -7,6 +7,14 @@ const SUBJECTS = ['plain', 'overlay2', 'fuse-overlayfs', 'unionfs-fuse', 'merger
 /** Three trials around `figure`. */
 const around = (figure: number): number[] => [figure * 1.1, figure, figure * 0.9];
 
+const VOLUMES = ['qemu-raw', 'qemu-qcow2', 'loop', 'lamina-nbd', 'lamina-loop'];
+
+function volumeRow(name: string, figures: readonly number[]): Row {
+  const taken = Object.fromEntries(VOLUMES.map((subject, i) => [subject, around(figures[i]!)]));
+  const base = { unit: 'kIOPS', bases: ['qemu-raw', 'qemu-qcow2'], failures: {}, gaps: {} } as const;
+  return { ...base, name, group: 'A full volume', about: '4k at a time', figures: taken };
+}
+
 function row(name: string, group: string, figures: readonly number[], more: Partial<Row> = {}): Row {
   const taken = Object.fromEntries(SUBJECTS.map((subject, i) => [subject, around(figures[i]!)]));
   const base = { unit: 'ms', bases: ['overlay2'], gaps: {}, failures: {} } as const;
@@ -54,6 +62,16 @@ export const RESULTS: Results = {
           figures: without(MEMORY.figures, 'plain', 'overlay2'),
           gaps: { plain: 'no process', overlay2: 'no process' },
         },
+      ],
+    },
+    {
+      name: 'thin',
+      title: 'Thin volumes',
+      subjects: VOLUMES.map(name => ({ name, about: `${name}, as it is used` })),
+      missing: {},
+      rows: [
+        volumeRow('random read, depth 16, full', [50, 40, 100, 60, 20]),
+        volumeRow('random write, depth 16, shared', [30, 0.5, 90, 15, 10]),
       ],
     },
   ],
