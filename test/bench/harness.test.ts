@@ -13,7 +13,20 @@ import { scratch } from '../support/cleanup.js';
 import { needs } from '../support/needs.js';
 import { RESULTS } from './results.js';
 
-needs('mount', 'fio', 'gcc', 'git', 'make', 'perl', 'sqlite3', 'mkfs.ext4', 'losetup', 'fuse-overlayfs');
+needs(
+  'mount',
+  'fio',
+  'gcc',
+  'git',
+  'make',
+  'perl',
+  'sqlite3',
+  'mkfs.ext4',
+  'losetup',
+  'fuse-overlayfs',
+  'qemu-nbd',
+  'nbdcopy',
+);
 
 const TOP = fileURLToPath(new URL('../../', import.meta.url));
 const RUN = join(TOP, 'build/bench/run.js');
@@ -94,6 +107,33 @@ t.test('two workloads on two subjects', async t => {
       );
   t.same(suite!.rows[2]!.gaps, { overlay2: 'the kernel has no process for it' });
   t.match(readFileSync(files.html, 'utf8'), /^<!doctype html>.*create and unlink/s);
+  gone(t, place);
+});
+
+t.test('volumes, served in every way', async t => {
+  const { mkdir, path } = scratch(t, 'bench-thin');
+  const place = mkdir('place');
+  const words = [
+    '--suite',
+    'thin',
+    '--quick',
+    '--only',
+    '^nbdcopy in$|^sequential write, shared$',
+    '--dir',
+    place,
+  ];
+  const { status, stdout, stderr } = bench([...words, '--json', path('r.json')]);
+  t.equal(status, 0, stderr);
+  t.match(stdout, /^\| nbdcopy in \| MB\/s \| [\d.]+ (\| [\d.]+ [\d.]+× ){4}\|$/m);
+  const { rows } = (JSON.parse(readFileSync(path('r.json'), 'utf8')) as Results).suites[0]!;
+  t.same(
+    rows.map(({ figures }) => Object.keys(figures).sort()),
+    [
+      ['lamina-loop', 'lamina-nbd', 'loop', 'qemu-qcow2', 'qemu-raw'],
+      ['lamina-loop', 'lamina-nbd', 'qemu-qcow2'],
+    ],
+  );
+  t.same(Object.keys(rows[1]!.gaps).sort(), ['loop', 'qemu-raw'], 'raw files have no snapshots');
   gone(t, place);
 });
 
