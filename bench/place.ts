@@ -77,12 +77,21 @@ export function markedProcesses(start: string): number[] {
 /** The mark of the trial that this process does. */
 export const ownMark = (): string => process.env[MARK] ?? '';
 
-/** Waits until no process has this mark; false when some still run after a while. */
-export async function markedEnded(start: string): Promise<boolean> {
+async function ended(start: string): Promise<boolean> {
   for (const until = Date.now() + PATIENCE; markedProcesses(start).length > 0; await sleep(5)) {
     if (Date.now() > until) return false;
   }
   return true;
+}
+
+/**
+ * Waits until no process has this mark. A daemon that stays is killed: its mount has gone from here, but a mount namespace that
+ * somebody made meanwhile (a container's) may have a copy of it for as long as it lives.
+ */
+export async function endMarked(start: string): Promise<void> {
+  if (await ended(start)) return;
+  spawnSync('kill', ['-KILL', ...markedProcesses(start).map(String)]);
+  if (!(await ended(start))) throw new Error(`processes of ${start} cannot be killed`);
 }
 
 /** Mount points at or below `dir`, the last mounted first. */
@@ -113,10 +122,7 @@ function detachLoops(dir: string): void {
 /** Takes the directory away with everything that belongs to it. */
 export async function removePlace(dir: string): Promise<void> {
   unmountBelow(dir);
-  if (!(await markedEnded(dir))) {
-    spawnSync('kill', ['-KILL', ...markedProcesses(dir).map(String)]);
-    await markedEnded(dir);
-  }
+  await endMarked(dir);
   unmountBelow(dir);
   detachLoops(dir);
   const left = mountsBelow(dir);

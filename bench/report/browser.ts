@@ -28,16 +28,23 @@ export async function startBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: findBrowser(), args: FLAGS });
 }
 
-/** Writes a PNG of the key and the charts of the page's first section, as on a light screen. */
+/** What the picture leaves out of the page: all but the names, the first charts of ratios and the first two curves. */
+const LEFT_OUT = `h1, h2, h3, nav, .scroll, .gaps, .note, #machine, section ~ section, .charts > figure:nth-of-type(n + 5),
+  .curves > figure:nth-of-type(n + 3) { display: none }
+  main { padding: 1rem } .curves { grid-template-columns: 1fr 1fr }
+  .key { display: flex; flex-wrap: wrap; margin-top: 1rem } .key span { font-size: 0 } .key b { font-size: 0.86rem }`;
+const WIDTH = 700;
+
+/** Writes a PNG of the first charts of the page's first section, as on a light screen. */
 export async function takePicture(html: string, path: string): Promise<void> {
   const browser = await startBrowser();
   try {
-    const page = await browser.newPage({ colorScheme: 'light', viewport: { width: 860, height: 1200 } });
+    const page = await browser.newPage({ colorScheme: 'light', viewport: { width: WIDTH, height: 1200 } });
     await page.setContent(html);
-    await page.waitForSelector('figure svg');
-    await page.addStyleTag({
-      content: 'h3, .scroll, .gaps, nav, #machine, section ~ section { display: none }',
-    });
+    await page.addStyleTag({ content: LEFT_OUT });
+    await page.waitForFunction(
+      '[...document.querySelectorAll("figure")].every(f => f.offsetWidth === 0 || f.querySelector("svg"))',
+    );
     await page.screenshot({ path, fullPage: true });
   } finally {
     await browser.close();

@@ -1,7 +1,7 @@
 // What more layers cost: the same lookups in the same files, dealt out to 2, 10, 100 and 500 layers. And mounting itself.
 import { sh } from '../shell.js';
 import type { Scale, TreeName } from './trees.js';
-import { type Mounted, timed, type UnionWorkload, workload } from './workload.js';
+import { counted, type Mounted, timed, type UnionWorkload, workload } from './workload.js';
 
 const COUNTS = [2, 10, 100, 500];
 
@@ -12,13 +12,13 @@ function lookups(count: number, scale: Scale): UnionWorkload[] {
   const group = 'Lookups under many layers';
   const quick = count === 10 || count === 100;
   const curve = (name: string) => ({ name, axis: 'layers', x: count, per: files });
-  const words = `${files} files in ${count} layers`;
+  const words = `${counted(files)} files in ${count} layers`;
   const stat = `perl -e 'open N, "<", "../names"; while (<N>) { chomp; lstat or die "$_: $!" }'`;
   return [
     workload({
       name: `missing names, ${count} layers`,
       group,
-      about: `${files} lookups of names that no layer has`,
+      about: `${counted(files)} lookups of names that no layer has`,
       tree,
       before: 'ls d >/dev/null',
       run: `perl -e 'for (1..${files}) { die if -e "d/none$_" }'`,

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { markedProcesses, ownMark } from '../place.js';
 import { sh } from '../shell.js';
 import type { Scale } from './trees.js';
-import { type Mounted, type UnionWorkload, workload } from './workload.js';
+import { counted, type Mounted, type UnionWorkload, workload } from './workload.js';
 
 /** The process that was started in this trial and serves the mount. */
 function daemon(): number {
@@ -63,7 +63,7 @@ function row(given: {
 
 export function memoryWorkloads({ thousands }: Scale): UnionWorkload[] {
   const steps = [...new Set([1 / 100, 1 / 10, 1].map(part => Math.ceil(thousands * part)))];
-  const words = (dirs: number) => `${(dirs * 1000).toLocaleString('en').replaceAll(',', ' ')} files`;
+  const words = (dirs: number) => `${counted(dirs * 1000)} files`;
   return [
     row({
       name: 'memory, idle',

@@ -38,6 +38,9 @@ export function workload(given: Given): UnionWorkload {
   return { unit: 'ms', bases: OVERLAY, quick: false, asks: [], ...given };
 }
 
+/** A count as it is read: 20 000. */
+export const counted = (count: number): string => count.toLocaleString('en').replaceAll(',', ' ');
+
 /** The wall time of a script in milliseconds. */
 export function timed(script: string, cwd: string): number {
   const start = process.hrtime.bigint();

@@ -4,17 +4,17 @@ import { layerWorkloads } from './layers.js';
 import { memoryWorkloads } from './memory.js';
 import { openFileWorkloads } from './openfile.js';
 import type { Scale } from './trees.js';
-import { type UnionWorkload, workload } from './workload.js';
+import { counted, type UnionWorkload, workload } from './workload.js';
 
 const WALK = 'find . -printf "%s %n\\n" | wc -l >../count';
 const READ = 'find . -type f -print0 | xargs -0 -n 500 cat | wc -c >../count';
 
 function reading(scale: Scale): UnionWorkload[] {
   const files = scale.dirs * 100;
-  const group = `Reading ${files} small files`;
+  const group = `Reading ${counted(files)} small files`;
   const entries = files + scale.dirs + 1;
   const bytes = scale.dirs * 41 * 5050;
-  const counted = (count: number) => `[ $(cat ../count) = ${count} ]`;
+  const count = (expected: number) => `[ $(cat ../count) = ${expected} ]`;
   const names = 'find . -type f >../names';
   const opened = `perl -e 'open N, "<", "../names"; while (<N>) { chomp; open F, "<", $_ or die "$_: $!"; close F; $n++ } die $n unless $n == ${files}'`;
   const row = (given: Omit<Parameters<typeof workload>[0], 'group' | 'tree'>) =>
@@ -25,7 +25,7 @@ function reading(scale: Scale): UnionWorkload[] {
       about: 'find with stat of every file, caches dropped',
       cold: true,
       run: WALK,
-      after: counted(entries),
+      after: count(entries),
       quick: true,
     }),
     row({
@@ -33,7 +33,7 @@ function reading(scale: Scale): UnionWorkload[] {
       about: 'the same, three times, after one that is not timed',
       before: WALK,
       run: `${WALK}; ${WALK}; ${WALK}`,
-      after: counted(entries),
+      after: count(entries),
       quick: true,
     }),
     row({
@@ -41,7 +41,7 @@ function reading(scale: Scale): UnionWorkload[] {
       about: 'cat of every file, caches dropped',
       cold: true,
       run: READ,
-      after: counted(bytes),
+      after: count(bytes),
       quick: true,
     }),
     row({
@@ -49,7 +49,7 @@ function reading(scale: Scale): UnionWorkload[] {
       about: 'the same, the second time',
       before: READ,
       run: READ,
-      after: counted(bytes),
+      after: count(bytes),
     }),
     row({
       name: 'tar out',
@@ -114,14 +114,14 @@ function changing(scale: Scale): UnionWorkload[] {
     }),
     row({
       name: 'append to lower files',
-      about: `${few * 100} files: each is copied up`,
+      about: `${counted(few * 100)} files: each is copied up`,
       run: `perl -e 'for my $d (1..${few}) { for (1..100) { open F, ">>", "d$d/$_" or die "$!"; print F "more\\n"; close F or die } }'`,
       after: `[ $(find . -type f -exec tail -qn 1 {} + | grep -c 'more$') = ${few * 100} ]`,
       quick: true,
     }),
     row({
       name: 'rename lower files',
-      about: `${few * 100} files: each is copied up`,
+      about: `${counted(few * 100)} files: each is copied up`,
       run: `perl -e 'for my $d (1..${few}) { rename("d$d/$_", "d$d/r$_") or die "$!" for 1..100 }'`,
       after: `[ $(find d* -name 'r*' -type f | wc -l) = ${few * 100} ] && [ $(find d* -type f | wc -l) = ${files} ]`,
     }),
@@ -145,7 +145,7 @@ function adding(scale: Scale): UnionWorkload[] {
     row({
       name: 'untar in',
       tree: 'tree',
-      about: `the ${files} files, into a new directory`,
+      about: `the ${counted(files)} files, into a new directory`,
       before: 'tar cf ../in.tar .; mkdir in',
       run: 'tar xf ../in.tar -C in',
       after: `[ $(find in -type f | wc -l) = ${files} ]`,
@@ -153,14 +153,14 @@ function adding(scale: Scale): UnionWorkload[] {
     } as Parameters<typeof row>[0]),
     row({
       name: 'create and unlink',
-      about: `${some} empty files`,
+      about: `${counted(some)} empty files`,
       run: `perl -e '${create} unlink("n$_") or die "$!" for 1..${some}'`,
       after: '[ "$(ls)" = d ]',
       quick: true,
     }),
     row({
       name: 'rename',
-      about: `${some} files, to another directory`,
+      about: `${counted(some)} files, to another directory`,
       before: `perl -e '${create} mkdir "to" or die'`,
       run: `perl -e 'rename("n$_", "to/m$_") or die "$!" for 1..${some}'`,
       after: `[ $(ls to | wc -l) = ${some} ]`,
