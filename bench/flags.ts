@@ -36,7 +36,7 @@ export const HELP = `npm run bench -- [FLAGS]        as root: it mounts file sys
   --list                            names the suites' workloads and subjects
 
 Everything at once, as for the README:
-  npm run bench -- --suite all --json report.json --html report.html --picture bench/report.png`;
+  npm run bench -- --suite all --json build/report.json --html build/report.html --picture bench/report.png`;
 
 const OPTIONS = {
   suite: { type: 'string', default: 'union' },

@@ -95,8 +95,10 @@ const mergerfs = (): UnionSubject => ({
   lacks: { 'copy-up': 'mergerfs cannot change what is in a read-only branch' },
   mount(site) {
     const branches = [`${site.upper}=RW`, ...site.lowers.map(lower => `${lower}=RO`)].join(':');
-    // Its README's advice, with the first branch for what is new and no free space kept back on a small disk.
-    const options = 'allow_other,use_ino,cache.files=auto-full,category.create=ff,minfreespace=0';
+    // Its README's advice, with the first branch for what is new, no free space kept back on a small disk, and a short name: it
+    // would take that from its branches, and mount(2) refuses one of 500.
+    const options =
+      'allow_other,use_ino,cache.files=auto-full,category.create=ff,minfreespace=0,fsname=mergerfs';
     command(['mergerfs', '-o', options, branches, site.mnt]);
   },
 });
