@@ -16,6 +16,7 @@
               "native/identity.cc",
               "native/mount.cc",
               "native/pool.cc",
+              "native/ring.cc",
               "native/socket.cc",
               "native/watch.cc",
               "native/xattr.cc"

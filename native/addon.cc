@@ -19,7 +19,7 @@ static void add(Napi::Object exports, Methods methods) {
 static Napi::Object start(Napi::Env env, Napi::Object exports) {
   openPool(env);
   for (const auto& methods : {fileMethods(), dataMethods(), xattrMethods(), identityMethods(), mountMethods(),
-                              fuseMethods(), watchMethods(), socketMethods()}) {
+                              fuseMethods(), ringMethods(), watchMethods(), socketMethods()}) {
     add(exports, methods);
   }
   exports.Set("statSlots", statSlots(env));

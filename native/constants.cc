@@ -180,6 +180,7 @@ static constexpr Constant kConstants[] = {
     {"FS_XFLAG_PROJINHERIT", FS_XFLAG_PROJINHERIT},
     {"FS_XFLAG_DAX", FS_XFLAG_DAX},
     {"FS_XFLAG_HASATTR", FS_XFLAG_HASATTR},
+    {"RING_ENTRY_HEAD", kRingEntryHead},
     {"PATH_MAX", PATH_MAX},
     {"NAME_MAX", NAME_MAX},
 };

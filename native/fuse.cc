@@ -1,17 +1,11 @@
 // /dev/fuse: batches of requests in, batches of replies out, and the backing files of passthrough.
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "linux.h"
 #include "subjects.h"
 
 namespace lamina {
-
-static int64_t nowMicros() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000000 + now.tv_nsec / 1000;
-}
 
 /** One request, or -errno. A read that was interrupted, or whose request was taken back (ENOENT), is made again. */
 static int64_t readRequest(int fd, uint8_t* into, size_t room) {

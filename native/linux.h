@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #ifndef SYS_fchmodat2
@@ -63,5 +64,30 @@ struct FuseBackingMap {
 };
 constexpr unsigned long kFuseBackingOpen = _IOW(229, 1, FuseBackingMap);
 constexpr unsigned long kFuseBackingClose = _IOW(229, 2, uint32_t);
+
+/** linux/fuse.h, 7.42: the header block of one ring entry (struct fuse_uring_req_header). */
+struct FuseRingHeader {
+  uint8_t inOut[128];  // fuse_in_header of the request, later fuse_out_header of its answer
+  uint8_t op[128];     // the operation's own struct
+  uint64_t flags;
+  uint64_t commitId;
+  uint32_t payloadBytes;
+  uint32_t padding;
+  uint64_t reserved;
+};
+static_assert(sizeof(FuseRingHeader) == 288);
+
+/** From an entry's start to its payload: the header block, and room for the request's structs in one piece (ring.cc). */
+constexpr size_t kRingEntryHead = 512;
+
+/** linux/fuse.h, 7.42: what a command carries in the second half of its SQE (struct fuse_uring_cmd_req). */
+struct FuseRingCommand {
+  uint64_t flags;
+  uint64_t commitId;
+  uint16_t queue;
+  uint8_t padding[6];
+};
+constexpr uint32_t kFuseRingRegister = 1;
+constexpr uint32_t kFuseRingCommitAndFetch = 2;
 
 }  // namespace lamina

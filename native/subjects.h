@@ -18,6 +18,7 @@ Methods xattrMethods();     // xattr.cc
 Methods identityMethods();  // identity.cc: handles, uuid, flags
 Methods mountMethods();     // mount.cc: mounts, credentials, sockets
 Methods fuseMethods();      // fuse.cc: /dev/fuse
+Methods ringMethods();      // ring.cc: FUSE over io_uring
 Methods socketMethods();    // socket.cc: connections of other programs
 Methods watchMethods();     // watch.cc: readiness from the event loop
 

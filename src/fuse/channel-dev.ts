@@ -1,12 +1,11 @@
-// The /dev/fuse channel: reads requests from the nonblocking descriptor whenever it is readable, and after each answer
-// looks for the next one for a few microseconds, because waking a sleeping thread costs more than the answer. Every few
-// milliseconds the event loop gets its turn.
+// The /dev/fuse channel: reads requests from the nonblocking descriptor whenever it is readable (pump.ts says how long).
 import { readFileSync } from 'node:fs';
 import { E, errnoName, SysError } from '../base/index.js';
 import { native, type Watch } from '../sys/index.js';
 import { type Channel, Frame, type Receiver } from './channel.js';
 import { IN_HEADER } from './layout.js';
 import { MAX_WRITE } from './protocol.js';
+import { Pump } from './pump.js';
 import { allocate } from './raw.js';
 
 /** The kernel refuses reads with less room than its largest WRITE: headers, data, and a page to spare. */
@@ -15,17 +14,13 @@ const ROOM = MAX_WRITE + 4096;
 const FRAME_BYTES = ROOM + 65536;
 const BATCH = 16;
 const SPARE_FRAMES = 4;
-/** How long the event loop may have to wait, in rounds and milliseconds. */
-const MAX_ROUNDS = 64;
-const MAX_MILLISECONDS = 2;
-/** After so many looks in vain the channel does without for so many wake-ups. */
-const VAIN_LOOKS = 4;
-const PAUSE_WAKES = 32;
+/** How long to look for the next request. */
+const SPIN_MICROS = 40;
 /** CAP_SYS_ADMIN's bit. */
 const SYS_ADMIN = 21n;
 
 export interface DevChannelOptions {
-  /** Microseconds to look for the next request before sleeping (default 40; 0: never). */
+  /** Microseconds to look for the next request before sleeping (default SPIN_MICROS; 0: never). */
   readonly spinMicros?: number;
   /** Takes what the kernel would not accept: a defect in this room. */
   readonly onError?: (error: Error) => void;
@@ -37,15 +32,11 @@ export class DevChannel implements Channel {
   private readonly results = new Int32Array(64);
   private readonly spare: Frame[] = [];
   private frame: Frame;
-  private readonly spinMicros: number;
+  private readonly pump: Pump;
   private receiver: Receiver | undefined;
   private watch: Watch | undefined;
   private finish: ((error?: Error) => void) | undefined;
-  private pumping = false;
-  private scheduled = false;
   private closed = false;
-  private vain = 0;
-  private pause = 0;
   /** Writes on worker threads that still use the descriptor. */
   private aside = 0;
 
@@ -54,8 +45,18 @@ export class DevChannel implements Channel {
     private readonly fd: number,
     private readonly options: DevChannelOptions = {},
   ) {
-    this.spinMicros = options.spinMicros ?? 40;
+    this.pump = new Pump(
+      { take: spin => this.take(spin), deliver: count => this.deliver(count) },
+      options.spinMicros ?? SPIN_MICROS,
+    );
     this.frame = this.newFrame();
+  }
+
+  get spinMicros(): number {
+    return this.pump.spinMicros;
+  }
+  set spinMicros(micros: number) {
+    this.pump.spinMicros = micros;
   }
 
   run(receiver: Receiver): Promise<void> {
@@ -63,7 +64,7 @@ export class DevChannel implements Channel {
     return new Promise((resolve, reject) => {
       this.finish = error => (error === undefined ? resolve() : reject(error));
       if (this.closed) resolve();
-      else this.watch = native.watchReadable(this.fd, () => this.wake());
+      else this.watch = native.watchReadable(this.fd, () => this.pump.wake());
     });
   }
 
@@ -87,7 +88,7 @@ export class DevChannel implements Channel {
   }
 
   kick(): void {
-    if (!this.closed && this.watch !== undefined) this.pump();
+    if (this.watch !== undefined) this.pump.run();
   }
 
   /** Does anybody still have what is mounted? The kernel has cut the connection by the time the last unmount returns. */
@@ -108,39 +109,15 @@ export class DevChannel implements Channel {
     this.end();
   }
 
-  private wake(): void {
-    if (this.pause > 0) this.pause--;
-    this.pump();
+  private take(spinMicros: number): number {
+    const count = native.fuseRead(this.fd, this.frame.buffer, this.starts, ROOM, spinMicros);
+    if (count < 0) this.readFailed(count);
+    return count;
   }
 
-  /** Handles requests until there are none, or the event loop must have its turn. */
-  private pump(): void {
-    if (this.pumping) return;
-    this.pumping = true;
-    const receiver = this.receiver!;
-    const until = performance.now() + MAX_MILLISECONDS;
-    let answered = false;
-    for (let round = 0; !this.closed; round++) {
-      if (round === MAX_ROUNDS || ((round & 7) === 7 && performance.now() > until)) {
-        this.continueSoon();
-        break;
-      }
-      const spin = answered && this.pause === 0 && receiver.outstanding === 0 ? this.spinMicros : 0;
-      const count = native.fuseRead(this.fd, this.frame.buffer, this.starts, ROOM, spin);
-      if (count <= 0) {
-        if (count < 0) this.readFailed(count);
-        else if (spin > 0) this.lookedInVain();
-        break;
-      }
-      if (spin > 0) this.vain = 0;
-      this.deliver(receiver, count);
-      answered = true;
-    }
-    this.pumping = false;
-  }
-
-  private deliver(receiver: Receiver, count: number): void {
+  private deliver(count: number): boolean {
     const { frame, starts } = this;
+    const receiver = this.receiver!;
     for (let i = 0; i < count; i++) {
       const start = starts[i]!;
       const length = frame.words[(start >> 2) + IN_HEADER.len]!;
@@ -151,22 +128,7 @@ export class DevChannel implements Channel {
       frame.detach();
       this.frame = this.spare.pop() ?? this.newFrame();
     }
-  }
-
-  private lookedInVain(): void {
-    this.vain++;
-    if (this.vain < VAIN_LOOKS) return;
-    this.vain = 0;
-    this.pause = PAUSE_WAKES;
-  }
-
-  private continueSoon(): void {
-    if (this.scheduled) return;
-    this.scheduled = true;
-    setImmediate(() => {
-      this.scheduled = false;
-      this.kick();
-    });
+    return receiver.outstanding === 0;
   }
 
   private newFrame(): Frame {
@@ -190,6 +152,7 @@ export class DevChannel implements Channel {
   private end(error?: Error): void {
     if (this.closed) return;
     this.closed = true;
+    this.pump.stop();
     this.watch?.stop();
     if (this.aside === 0) native.close(this.fd);
     this.finish?.(error);

@@ -1,5 +1,5 @@
-// How requests come in and replies go out: the only thing a transport has to offer. /dev/fuse, the memory channel and
-// later io_uring stand behind it; a session knows nothing else of its transport.
+// How requests come in and replies go out: the only thing a transport has to offer. /dev/fuse, io_uring and the memory
+// channel stand behind it; a session knows nothing else of its transport.
 import { wordsOf } from './layout.js';
 import type { RawBuffer } from './raw.js';
 
@@ -49,7 +49,19 @@ export interface Receiver {
   readonly outstanding: number;
 }
 
+/** A way around /dev/fuse that INIT can agree on. */
+export interface RingOffer {
+  /** Makes it ready; false where that is not possible. Called when the kernel offers it, before it is agreed. */
+  open(): boolean;
+  /** The largest READ and WRITE in bytes, a multiple of the page size. */
+  readonly maxWrite: number;
+  /** It is agreed: to be used once the answer to INIT, which is next, has been sent. */
+  accept(): void;
+}
+
 export interface Channel {
+  /** Can requests come over io_uring? */
+  readonly ring?: RingOffer;
   /** Can the kernel take backing descriptors through this channel? */
   readonly passthrough: boolean;
   /** Delivers requests until the other side has gone; rejects when the transport itself fails. */

@@ -7,7 +7,7 @@ import type { FileSystem } from './filesystem.js';
 import { HandleTable } from './handles.js';
 import { type BackingIds, IoModes } from './iomode.js';
 import { ENTRY_OUT } from './layout.js';
-import type { Terms } from './negotiate.js';
+import { NO_TERMS, type Terms } from './negotiate.js';
 import { NodeTable } from './nodes.js';
 import type { Reply } from './reply.js';
 import type { Request } from './request.js';
@@ -39,7 +39,7 @@ export class Context {
   dir: DirWriter<object>;
   /** Puts a file's content into the kernel's page cache; see KernelNotifier.store. */
   store: (nodeid: number, data: Buffer) => void = () => {};
-  terms: Terms = { minor: 0, passthrough: false, setxattrExt: false, noOpendir: false };
+  terms: Terms = NO_TERMS;
 
   /** `cacheDirectories`: the kernel may keep listings, and invalidates them when it changes the directory. */
   constructor(

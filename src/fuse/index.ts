@@ -1,6 +1,7 @@
 export { type Channel, Frame, type Receiver } from './channel.js';
 export { DevChannel, type DevChannelOptions } from './channel-dev.js';
 export { MemoryChannel, type MemoryChannelOptions } from './channel-memory.js';
+export { RingChannel, type RingChannelOptions } from './channel-ring.js';
 export type {
   Agreed,
   AttrChange,

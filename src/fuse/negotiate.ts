@@ -1,5 +1,6 @@
 // INIT: what the kernel offers, what is asked of it, what was agreed. Each flag is one row.
 import { E } from '../base/index.js';
+import type { RingOffer } from './channel.js';
 import { INIT_IN, INIT_OUT } from './layout.js';
 import { INIT_BIT, MAJOR, MAX_PAGES, MAX_WRITE, MINOR_MAX, MINOR_MIN } from './protocol.js';
 import type { Reply } from './reply.js';
@@ -23,6 +24,8 @@ export interface Wishes {
   readonly maxBackground: number;
   /** Seconds after which a request without an answer ends the connection (Linux 6.15); 0: never. */
   readonly requestTimeout: number;
+  /** Where requests can come over io_uring. */
+  readonly ring?: RingOffer | undefined;
 }
 
 /** What both sides agreed on. */
@@ -33,6 +36,8 @@ export interface Terms {
   readonly setxattrExt: boolean;
   /** OPENDIR may be answered with ENOSYS: then it comes no more, and directories are read without handles. */
   readonly noOpendir: boolean;
+  /** Requests come over io_uring, unless that turns out not to work. */
+  readonly overRing: boolean;
 }
 
 interface FlagRow {
@@ -62,6 +67,7 @@ const FLAGS: readonly FlagRow[] = [
   { bit: INIT_BIT.DIRECT_IO_ALLOW_MMAP, ask: w => w.directMmap },
   { bit: INIT_BIT.PASSTHROUGH, ask: w => w.passthrough },
   { bit: INIT_BIT.REQUEST_TIMEOUT, ask: w => w.requestTimeout > 0 },
+  { bit: INIT_BIT.OVER_IO_URING, ask: w => w.ring?.open() === true },
 ];
 
 /** The share of `maxBackground` from which the kernel takes us for congested. */
@@ -89,12 +95,13 @@ export function negotiate(
   let flags = 0;
   let flags2 = 0;
   for (const row of FLAGS) {
-    if (!row.ask(wishes) || !isSet(offered, offered2, row.bit)) continue;
+    if (!isSet(offered, offered2, row.bit) || !row.ask(wishes)) continue;
     if (row.bit < 32) flags |= 1 << row.bit;
     else flags2 |= 1 << (row.bit - 32);
   }
   const agreed = Math.min(minor, MINOR_MAX);
   const passthrough = isSet(flags, flags2, INIT_BIT.PASSTHROUGH);
+  const overRing = isSet(flags, flags2, INIT_BIT.OVER_IO_URING);
   const length = encodeInit(
     reply,
     agreed,
@@ -104,18 +111,21 @@ export function negotiate(
     passthrough ? wishes.maxStackDepth : 0,
     wishes.maxBackground,
     isSet(flags, flags2, INIT_BIT.REQUEST_TIMEOUT) ? wishes.requestTimeout : 0,
+    overRing ? wishes.ring!.maxWrite : MAX_WRITE,
   );
   return {
     terms: {
       ...{ minor: agreed, passthrough, setxattrExt: isSet(flags, 0, INIT_BIT.SETXATTR_EXT) },
-      noOpendir: isSet(offered, 0, INIT_BIT.NO_OPENDIR_SUPPORT),
+      ...{ noOpendir: isSet(offered, 0, INIT_BIT.NO_OPENDIR_SUPPORT), overRing },
     },
     length,
   };
 }
 
 /** `minor` 0 means: nothing agreed yet, the kernel will ask again with our major version. */
-const NO_TERMS: Terms = { minor: 0, passthrough: false, setxattrExt: false, noOpendir: false };
+export const NO_TERMS: Terms = {
+  ...{ minor: 0, passthrough: false, setxattrExt: false, noOpendir: false, overRing: false },
+};
 
 function offerMajor(reply: Reply): number {
   reply.clear(INIT_OUT.words);
@@ -133,6 +143,7 @@ function encodeInit(
   depth: number,
   background: number,
   timeout: number,
+  maxWrite: number,
 ): number {
   const { words, body: w } = reply;
   reply.clear(INIT_OUT.words);
@@ -141,9 +152,9 @@ function encodeInit(
   words[w + INIT_OUT.maxReadahead] = readahead;
   words[w + INIT_OUT.flags] = flags;
   words[w + INIT_OUT.background] = background | ((background * CONGESTED) << 16);
-  words[w + INIT_OUT.maxWrite] = MAX_WRITE;
+  words[w + INIT_OUT.maxWrite] = maxWrite;
   words[w + INIT_OUT.timeGran] = TIME_GRAN;
-  words[w + INIT_OUT.maxPages] = MAX_PAGES;
+  words[w + INIT_OUT.maxPages] = maxWrite / (MAX_WRITE / MAX_PAGES);
   words[w + INIT_OUT.flags2] = flags2;
   words[w + INIT_OUT.maxStackDepth] = depth;
   words[w + INIT_OUT.requestTimeout] = timeout;

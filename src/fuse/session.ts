@@ -64,7 +64,11 @@ export class Session implements Receiver {
     private readonly options: SessionOptions = {},
   ) {
     const wishes = { ...DEFAULTS, ...options };
-    this.wishes = { ...wishes, passthrough: wishes.passthrough && channel.passthrough };
+    this.wishes = {
+      ...wishes,
+      passthrough: wishes.passthrough && channel.passthrough,
+      ring: channel.ring,
+    };
     this.reply = new Reply((buffer, ends, count) => channel.write(buffer, ends, count));
     this.context = new Context(fs, this.reply, channel, options.cacheDirectories ?? true);
     this.rows = options.trace === undefined ? operations : traced(operations, options.trace);
@@ -123,6 +127,7 @@ export class Session implements Receiver {
     const { terms, length } = agreed;
     if (terms.minor === 0) return length;
     this.context.agree(terms);
+    if (terms.overRing) this.channel.ring!.accept();
     this.started = true;
     this.fs.start?.({ minor: terms.minor, passthrough: terms.passthrough, notify: this.notifier });
     this.options.onReady?.();

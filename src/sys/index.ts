@@ -6,7 +6,7 @@ export { openBeneath, openChild, openPath } from './fd.js';
 export { type FileHandle, fileHandle, fsUuid, openHandle } from './handle.js';
 export { lockFile } from './lockfile.js';
 export { clonePrivate, listMounts, type Mount, mountedElsewhere, parseMountinfo } from './mounts.js';
-export { type Native, native, type Watch } from './native.js';
+export { type Native, native, type Ring, type Watch } from './native.js';
 export * from './socket.js';
 export { listenAtPath, type UnixListener } from './unixlistener.js';
 export { getxattr, listxattr, removexattr, setxattr } from './xattr.js';

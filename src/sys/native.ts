@@ -115,6 +115,34 @@ export interface Native extends SocketCalls {
   fuseBackingOpen(fuseFd: number, fd: number): number;
   fuseBackingClose(fuseFd: number, id: number): number;
   /**
+   * A ring for FUSE over io_uring, of this thread and for it alone, or -errno. `entries` bounds a batch, not how many
+   * requests there are at one time.
+   */
+  ringOpen(entries: number): Ring | number;
+  /** The ring's own descriptor that becomes readable when something comes after a ringTake that found nothing. */
+  ringBell(ring: Ring): number;
+  /**
+   * Registers `count` entries for the queue of CPU `queue`, each with an equal part of `memory`, of which its first
+   * RING_ENTRY_HEAD bytes are not for the payload. `memory` must begin at a multiple of 8, and stay until the ring is closed.
+   * Returns the number of this block: 0, 1, 2 and so on, also of those that failed. A refusal comes through ringTake.
+   */
+  ringAdd(ring: Ring, fuseFd: number, queue: number, memory: Buffer, count: number): number;
+  /**
+   * Makes the messages of `buffer` (as fuseWrite takes them) answers, sent by the next ringTake or ringSubmit. results[i] is
+   * the block whose entry is free again, or -1 for what answers no request that came from this ring, and is not sent.
+   */
+  ringReply(ring: Ring, buffer: Buffer, ends: Int32Array, count: number, results: Int32Array): number;
+  /**
+   * Sends what waits to be sent, then fills `taken` with triples, after trying for `spinMicros` for the first one: {block,
+   * start, end} of a request, as bytes of the block's memory, or {-1 - block, errno, 1 when it was being registered, else 0}
+   * of an entry that is no more. Returns how many.
+   */
+  ringTake(ring: Ring, taken: Int32Array, spinMicros: number): number;
+  /** Sends what waits to be sent. */
+  ringSubmit(ring: Ring): number;
+  /** The kernel drops all entries; every other call answers EBADF from now on. */
+  ringClose(ring: Ring): number;
+  /**
    * Calls `wake` from the event loop whenever `fd` is readable, until stopped; level-triggered, keeps the loop alive. The status
    * is 0, or once and for the last time -EBADF when the descriptor is in error, as /dev/fuse is after an unmount. Throws when
    * `fd` cannot be watched. `fd` may be closed as soon as `stop` has returned. `events` are those of `Watch.want`.
@@ -144,6 +172,11 @@ export interface Native extends SocketCalls {
   copyFileAsync(src: number, dst: number, size: number, sync: boolean): Promise<number>;
   /** All raw getdents64 entries of a directory. Resolves to a Buffer, or -errno. */
   getdentsAsync(fd: number): Promise<Buffer | number>;
+}
+
+/** FUSE over io_uring: what ringOpen made. */
+export interface Ring {
+  readonly ring: unique symbol;
 }
 
 export interface Watch {

@@ -7,6 +7,7 @@ import {
   MOUNT_FLAGS,
   type MountFlag,
   mountFuse,
+  RingChannel,
   Session,
   serveFuseNative,
   unmount,
@@ -25,6 +26,8 @@ export interface Mounted {
   readonly protocolMinor: number;
   /** Do open files bypass this process? False as well once the kernel has refused it for a layer. */
   readonly passthrough: boolean;
+  /** Do requests come over io_uring? */
+  readonly overRing: boolean;
   /**
    * What the upper holds now, without a walk; null unless `UnionConfig.usage` or a limit asks for it. `exact` is false
    * while the upper is still being counted.
@@ -72,6 +75,9 @@ export async function mountUnion(
     get passthrough() {
       return live.terms().passthrough;
     },
+    get overRing() {
+      return live.terms().overRing;
+    },
     usage: () => union.usage(),
     closed: live.closed,
     get held() {
@@ -80,10 +86,24 @@ export async function mountUnion(
     abandon: () => live.abandon(),
     unmount: (options = {}) => unmount(mountpoint, options),
   };
-  if (config.passthrough !== 'on' || mounted.passthrough) return mounted;
+  const refused = refusal(config, mounted);
+  if (refused === undefined) return mounted;
   await mounted.unmount();
-  throw new OptionError('passthrough', 'it is not granted (it needs root, Linux 6.9 and transport=dev)');
+  throw refused;
 }
+
+/** What was insisted on and not granted. */
+function refusal(config: UnionConfig, mounted: Mounted): OptionError | undefined {
+  if (config.passthrough === 'on' && !mounted.passthrough)
+    return new OptionError('passthrough', 'it is not granted (it needs root, Linux 6.9 and transport=dev)');
+  if (config.channel === 'io_uring' && !mounted.overRing)
+    return new OptionError('channel', `io_uring is not to be had here: ${RING_NEEDS}`);
+  return undefined;
+}
+
+/** What io_uring needs, for who asks for it in vain. */
+const RING_NEEDS =
+  "'lamina doctor' says what is missing (Linux 6.14, the fuse module's parameter enable_uring, permission to use io_uring)";
 
 /** The union; with limits, once it is known what the upper holds. */
 async function openCounted(config: UnionConfig): Promise<Union> {
@@ -109,7 +129,7 @@ interface Plan {
 /** A union that is being served. */
 interface Live {
   readonly closed: Promise<void>;
-  terms(): { readonly minor: number; readonly passthrough: boolean };
+  terms(): { readonly minor: number; readonly passthrough: boolean; readonly overRing: boolean };
   held(): boolean;
   abandon(): void;
 }
@@ -135,7 +155,8 @@ async function serveDevice({ union, config, options, observer }: Plan): Promise<
     throw error;
   }
   const { trace, defect } = observer;
-  const channel = new DevChannel(fd, { spinMicros: config.spin });
+  const settings = { spinMicros: config.spin };
+  const channel = config.channel === 'dev' ? new DevChannel(fd, settings) : new RingChannel(fd, settings);
   let session: Session | undefined;
   const closed = await whenReady(options.mountpoint, onReady => {
     session = new Session(union, channel, {
@@ -152,7 +173,11 @@ async function serveDevice({ union, config, options, observer }: Plan): Promise<
   return {
     closed: closed.promise,
     // What was agreed at first may have turned out not to work for the first file.
-    terms: () => ({ minor: context.terms.minor, passthrough: context.modes.passthrough }),
+    terms: () => ({
+      minor: context.terms.minor,
+      passthrough: context.modes.passthrough,
+      overRing: channel instanceof RingChannel && channel.overRing,
+    }),
     held: () => channel.connected(),
     abandon: () => channel.close(),
   };
@@ -164,7 +189,7 @@ async function serveByLibfuse({ union, options, observer: { defect } }: Plan): P
   );
   return {
     closed: closed.promise,
-    terms: () => ({ minor: 0, passthrough: false }),
+    terms: () => ({ minor: 0, passthrough: false, overRing: false }),
     held: () => false,
     abandon: () => {},
   };

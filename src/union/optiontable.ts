@@ -184,6 +184,14 @@ const daemon: OptionRow[] = [
   choice('transport', ['dev', 'fuse-native'], 'how requests come in; fuse-native offers less', (c, word) => {
     c.transport = word;
   }),
+  choice(
+    'channel',
+    ['auto', 'dev', 'io_uring'],
+    'how the kernel hands requests over; io_uring fails where auto would take /dev/fuse',
+    (c, word) => {
+      c.channel = word;
+    },
+  ),
   valued(
     'request_timeout',
     'SECONDS',

@@ -95,6 +95,8 @@ export interface UnionConfig {
   /** 'auto': where the kernel grants it; 'on': the mount fails otherwise. */
   passthrough: 'auto' | 'on' | 'off';
   transport: 'dev' | 'fuse-native';
+  /** With transport 'dev': 'auto': io_uring where the kernel offers it; 'io_uring': the mount fails otherwise. */
+  channel: 'auto' | 'dev' | 'io_uring';
   /** Microseconds of busy reading before the daemon sleeps. */
   spin: number;
   /** Seconds after which a request that nobody answers ends the mount; 0: never. */
@@ -151,6 +153,7 @@ export function defaultConfig(): UnionConfig {
     },
     passthrough: 'auto',
     transport: 'dev',
+    channel: 'auto',
     spin: 40,
     requestTimeout: 0,
     debug: false,

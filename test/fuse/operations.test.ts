@@ -160,7 +160,8 @@ t.test('a kernel without SETXATTR_EXT sends the short struct', async t => {
   const { client } = await fixture(t);
   await client.writeFile('/f', '');
   const { nodeid } = await client.walk('/f');
-  client.wire.session.context.agree({ minor: 31, passthrough: false, setxattrExt: false, noOpendir: false });
+  const { context } = client.wire.session;
+  context.agree({ ...context.terms, minor: 31, setxattrExt: false });
   const body = new Body(layout.SETXATTR_IN_SHORT_WORDS).set(0, 3).text('user.a').bytes(Buffer.from('abc'));
   await client.wire.call(OP.SETXATTR, nodeid, body.done());
   t.equal((await client.getxattr('/f', 'user.a')).toString(), 'abc');

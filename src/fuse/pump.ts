@@ -1,0 +1,86 @@
+// The loop of a channel: takes requests and delivers them until there are none, and after each answer looks for the next
+// for a few microseconds, because waking a sleeping thread costs more than the answer. Every few milliseconds the event
+// loop gets its turn.
+
+/** How long the event loop may have to wait, in rounds and milliseconds. */
+const MAX_ROUNDS = 64;
+const MAX_MILLISECONDS = 2;
+/** After so many looks in vain the loop does without for so many wake-ups. */
+const VAIN_LOOKS = 4;
+const PAUSE_WAKES = 32;
+
+/** Where a pump takes requests from. */
+export interface Source {
+  /** Takes what has come, after looking for it for `spinMicros`; how many, or less than 0 when there will be no more. */
+  take(spinMicros: number): number;
+  /** Has them answered; false when this is not the time for looking: answers are being waited for elsewhere. */
+  deliver(count: number): boolean;
+  /** The loop ends before all has been taken. */
+  leave?(): void;
+}
+
+export class Pump {
+  /** Is the loop on the stack? */
+  running = false;
+  private scheduled = false;
+  private stopped = false;
+  private vain = 0;
+  private pause = 0;
+
+  /** `spinMicros` 0: never looks. */
+  constructor(
+    private readonly source: Source,
+    public spinMicros: number,
+  ) {}
+
+  /** Something has come, says the event loop. */
+  wake(): void {
+    if (this.pause > 0) this.pause--;
+    this.run();
+  }
+
+  /** Takes and delivers until there is nothing, or the event loop must have its turn. */
+  run(): void {
+    if (this.running || this.stopped) return;
+    this.running = true;
+    const until = performance.now() + MAX_MILLISECONDS;
+    let looking = false;
+    for (let round = 0; !this.stopped; round++) {
+      if (round === MAX_ROUNDS || ((round & 7) === 7 && performance.now() > until)) {
+        this.source.leave?.();
+        this.continueSoon();
+        break;
+      }
+      const spin = looking && this.pause === 0 ? this.spinMicros : 0;
+      const count = this.source.take(spin);
+      if (count <= 0) {
+        if (count === 0 && spin > 0) this.lookedInVain();
+        break;
+      }
+      if (spin > 0) this.vain = 0;
+      looking = this.source.deliver(count);
+    }
+    this.running = false;
+  }
+
+  /** Takes nothing any more. */
+  stop(): void {
+    this.stopped = true;
+  }
+
+  private lookedInVain(): void {
+    this.vain++;
+    if (this.vain < VAIN_LOOKS) return;
+    this.vain = 0;
+    this.pause = PAUSE_WAKES;
+  }
+
+  private continueSoon(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      this.run();
+    });
+  }
+}
