@@ -5,13 +5,26 @@ import type { Finding } from './finding.js';
 import { columns, say, UserError } from './output.js';
 import { type DirectoryReport, probeDirectory } from './probe-directory.js';
 import { probeHost } from './probe-host.js';
+import { enableRing } from './probe-ring.js';
 
 export function define(command: Command): void {
   command
     .argument('[directories...]', 'where layers are to lie (default: the current directory)')
     .option('--json', 'for programs')
+    .option(
+      '--enable-io-uring',
+      'first switch FUSE over io_uring on for new mounts, until the next boot; as root',
+    )
     .addHelpText('after', '\nExample:\n  lamina doctor /var/lib/containers /tmp')
-    .action((directories: ByteString[], flags: { json?: true }) => doctor(directories, flags.json === true));
+    .action((directories: ByteString[], flags: Flags) => {
+      if (flags.enableIoUring === true) enableRing();
+      return doctor(directories, flags.json === true);
+    });
+}
+
+interface Flags {
+  json?: true;
+  enableIoUring?: true;
 }
 
 async function doctor(words: readonly ByteString[], json: boolean): Promise<void> {

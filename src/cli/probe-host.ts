@@ -7,22 +7,14 @@ import { delimiter, join } from 'node:path';
 import { mount } from '../index.js';
 import type { Finding } from './finding.js';
 import { describe } from './output.js';
+import { ring } from './probe-ring.js';
 
 /** Bits of CapEff in /proc/self/status (linux/capability.h). */
 const CAPABILITIES = { CAP_SYS_ADMIN: 21, CAP_MKNOD: 27, CAP_DAC_READ_SEARCH: 2, CAP_CHOWN: 0 } as const;
 
 /** All findings about the host, in the order in which they are shown. */
 export async function probeHost(): Promise<Finding[]> {
-  return [
-    kernel(),
-    user(),
-    ...capabilities(),
-    ...(await fuse()),
-    ioUring(),
-    helper(),
-    allowOther(),
-    overlayfs(),
-  ];
+  return [kernel(), user(), ...capabilities(), ...(await fuse()), helper(), allowOther(), overlayfs()];
 }
 
 function finding(name: string, value: Finding['value'], meaning: string): Finding {
@@ -98,8 +90,9 @@ async function fuse(): Promise<Finding[]> {
     const mounted = await mount({ lowerdir: [lower] }, point);
     // Asynchronously: this thread serves the mount.
     let passthrough = false;
+    let overRing = false;
     const read = await readFile(join(point, 'file'), 'utf8').finally(() => {
-      passthrough = mounted.passthrough;
+      ({ passthrough, overRing } = mounted);
       return mounted.unmount();
     });
     await mounted.closed;
@@ -117,19 +110,13 @@ async function fuse(): Promise<Finding[]> {
             false,
             'data of open files passes through the daemon (passthrough needs root and Linux 6.9)',
           ),
+      ring(overRing),
     ];
   } catch (error) {
-    return [finding('FUSE mount', false, describe(error))];
+    return [finding('FUSE mount', false, describe(error)), ring(false)];
   } finally {
     rmSync(base, { recursive: true, force: true });
   }
-}
-
-function ioUring(): Finding {
-  const value = contents('/sys/module/fuse/parameters/enable_uring')?.trim() ?? null;
-  const meaning =
-    { Y: 'switched on', N: 'there, but switched off' }[value ?? ''] ?? 'this kernel has none (Linux 6.14)';
-  return finding('FUSE over io_uring', value === 'Y', `${meaning}; laminafs does not use it yet`);
 }
 
 function helper(): Finding {

@@ -157,7 +157,15 @@ export class RingChannel implements Channel {
     }
     this.dev.spinMicros = 0;
     this.watch = native.watchReadable(native.ringBell(this.uring!), () => this.pump.wake());
+    // A refusal is known by now.
     this.pump.run();
+    if (this.overRing && !this.entries.complete) this.withdraw();
+  }
+
+  /** A CPU without an entry: the kernel has gone back to /dev/fuse for good. */
+  private withdraw(): void {
+    this.shut();
+    this.dev.spinMicros = this.pump.spinMicros;
   }
 
   private take(spinMicros: number): number {
@@ -180,20 +188,11 @@ export class RingChannel implements Channel {
     return false;
   }
 
+  /** An entry is no more. That fewer can be had than were asked for is no failure. */
   private lost(block: number, errno: number, registering: boolean): void {
-    const left = this.entries.lost(block);
-    if (ENDS.includes(errno)) return;
-    // With a first entry refused the kernel has gone back to /dev/fuse for good.
-    if (registering && !left) this.withdraw();
-    else
-      this.options.onError?.(
-        new Error(`the kernel took an entry of the FUSE ring away: ${errnoName(errno)}`),
-      );
-  }
-
-  private withdraw(): void {
-    this.shut();
-    this.dev.spinMicros = this.pump.spinMicros;
+    this.entries.lost(block);
+    if (registering || ENDS.includes(errno)) return;
+    this.options.onError?.(new Error(`the kernel took an entry of the FUSE ring away: ${errnoName(errno)}`));
   }
 
   /** A notice, or the answer to what came over /dev/fuse; it must not overtake answers that were given before. */

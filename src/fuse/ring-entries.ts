@@ -1,14 +1,17 @@
 // The entries of a FUSE ring: where requests come to lie. Each CPU has a queue of them, and an entry is held from its request
-// to its answer, so a queue grows before slow requests hold all of it. Memory that no request has come to is not touched.
+// to its answer, so a queue grows before slow requests hold all of it: what waits already goes to entries that are answered,
+// not to new ones. Memory that no request has come to is not touched.
 import { readFileSync } from 'node:fs';
 import { E, SysError } from '../base/index.js';
 import { native, type Ring } from '../sys/index.js';
 import { Frame } from './channel.js';
 import { allocate, type RawBuffer } from './raw.js';
 
-/** Entries that the queue of a CPU in use begins with, and by how many it grows when fewer than SPARE are free. */
+/** Entries of all CPUs together at first, and the least and most that one in use gets of them. */
+const FIRST = 128;
+const [FEW, MANY] = [4, 32];
+/** By how many a queue grows when fewer than half as many are free. */
 const BLOCK = 8;
-const SPARE = 4;
 /** Entries that a queue grows to at most: callers beyond that wait for one of these to be answered. */
 const MOST = 512;
 
@@ -38,11 +41,12 @@ export class RingEntries {
     private readonly payload: number,
   ) {
     const online = cpus('online');
+    const share = Math.min(Math.max(Math.floor(FIRST / online.size), FEW), MANY);
     // The kernel counts its queues by CPUs that could be there, and waits until each has an entry.
     for (let cpu = 0; cpu < cpus('possible').size; cpu++) {
       const queue = { cpu, entries: 0, held: 0 };
       this.queues.push(queue);
-      this.allocate(queue, online.has(cpu) ? BLOCK : 1);
+      this.allocate(queue, online.has(cpu) ? share : 1);
     }
   }
 
@@ -67,15 +71,20 @@ export class RingEntries {
     this.blocks[block]!.queue.held--;
   }
 
-  /** An entry of this block, which was not held, is no more. False: its queue has none left. */
-  lost(block: number): boolean {
-    return --this.blocks[block]!.queue.entries > 0;
+  /** An entry of this block, which was not held, is no more. */
+  lost(block: number): void {
+    this.blocks[block]!.queue.entries--;
+  }
+
+  /** Does every CPU have an entry? Then requests come. */
+  get complete(): boolean {
+    return this.queues.every(queue => queue.entries > 0);
   }
 
   /** Adds entries where nearly all are held; 0, or -errno when the kernel could not be told. */
   grow(): number {
     for (const queue of this.queues) {
-      if (queue.entries - queue.held >= SPARE || queue.held === 0 || queue.entries >= MOST) continue;
+      if (queue.entries - queue.held >= BLOCK / 2 || queue.held === 0 || queue.entries >= MOST) continue;
       const rc = this.add(this.allocate(queue, BLOCK));
       if (rc < 0) return rc;
     }

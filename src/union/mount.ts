@@ -97,13 +97,9 @@ function refusal(config: UnionConfig, mounted: Mounted): OptionError | undefined
   if (config.passthrough === 'on' && !mounted.passthrough)
     return new OptionError('passthrough', 'it is not granted (it needs root, Linux 6.9 and transport=dev)');
   if (config.channel === 'io_uring' && !mounted.overRing)
-    return new OptionError('channel', `io_uring is not to be had here: ${RING_NEEDS}`);
+    return new OptionError('channel', "io_uring is not to be had; 'lamina doctor' says what is missing");
   return undefined;
 }
-
-/** What io_uring needs, for who asks for it in vain. */
-const RING_NEEDS =
-  "'lamina doctor' says what is missing (Linux 6.14, the fuse module's parameter enable_uring, permission to use io_uring)";
 
 /** The union; with limits, once it is known what the upper holds. */
 async function openCounted(config: UnionConfig): Promise<Union> {

@@ -8,6 +8,7 @@ import {
   DevChannel,
   type MountOptions,
   mountFuse,
+  RingChannel,
   type SessionOptions,
   serve,
   unmount,
@@ -52,7 +53,10 @@ export async function fails(
   t.equal(got, errnoName(errno), what);
 }
 
+export type ChannelName = 'dev' | 'io_uring';
+
 export interface Live {
+  readonly channel: DevChannel | RingChannel;
   readonly fs: Mirror;
   /** The mirrored directory and where it is mounted. */
   readonly dir: string;
@@ -66,9 +70,13 @@ export interface Live {
 export interface LiveOptions extends SessionOptions {
   readonly mount?: Partial<MountOptions>;
   readonly spinMicros?: number;
+  /** How requests come (default: dev). io_uring is nothing but an offer that the kernel takes or leaves. */
+  readonly channel?: ChannelName;
+  /** Bytes of a ring entry's payload. */
+  readonly payload?: number;
 }
 
-/** A Mirror mounted through /dev/fuse, served by this process; unmounted when the test ends. */
+/** A mounted Mirror, served by this process; unmounted when the test ends. */
 export async function live(
   t: Test,
   mirror: MirrorOptions = {},
@@ -89,8 +97,13 @@ export async function live(
   };
   const fd = await mountFuse({ ...mount, ...options.mount });
   const fs = make(dir, mirror);
-  const { spinMicros } = options;
-  const channel = new DevChannel(fd, { onError, ...(spinMicros === undefined ? {} : { spinMicros }) });
+  const { spinMicros, payload } = options;
+  const Channel = options.channel === 'io_uring' ? RingChannel : DevChannel;
+  const channel = new Channel(fd, {
+    onError,
+    ...(spinMicros === undefined ? {} : { spinMicros }),
+    ...(payload === undefined ? {} : { payload }),
+  });
   const ended = serve(fs, channel, { onError, ...options });
   t.teardown(async () => {
     await unmount(mnt, { lazy: true }).catch(error => {
@@ -99,7 +112,7 @@ export async function live(
     await ended;
     if (errors.length > 0) throw errors[0];
   });
-  return { fs, dir, mnt, ended, sh: command => shell(command, mnt) };
+  return { fs, channel, dir, mnt, ended, sh: command => shell(command, mnt) };
 }
 
 /** What a shell command prints in `cwd`; fails with what it complained. */

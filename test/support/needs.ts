@@ -4,6 +4,8 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
+/** Whether FUSE mounts are offered io_uring. */
+export const RING_SWITCH = '/sys/module/fuse/parameters/enable_uring';
 const PLACES = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'];
 
 function has(command: string): boolean {
@@ -19,12 +21,21 @@ function canMount(): boolean {
   }
 }
 
-/** Skips this test file unless the machine has these commands, and with `mount` root and /dev/fuse. */
-export function needs(...what: readonly ('mount' | (string & {}))[]): void {
+/** What is not a command: whether it is there, and what it is called. */
+const FACILITIES: Readonly<Record<string, readonly [there: () => boolean, name: string]>> = {
+  mount: [canMount, 'root and /dev/fuse'],
+  ring: [() => existsSync(RING_SWITCH), 'a kernel with FUSE over io_uring'],
+};
+
+/**
+ * Skips this test file unless the machine has these commands, with `mount` root and /dev/fuse, and with `ring` a kernel
+ * that knows FUSE over io_uring.
+ */
+export function needs(...what: readonly ('mount' | 'ring' | (string & {}))[]): void {
   if (process.env.CI === 'true') return;
-  const missing = what.filter(each => (each === 'mount' ? !canMount() : !has(each)));
+  const missing = what.filter(each => !(FACILITIES[each]?.[0]() ?? has(each)));
   if (missing.length === 0) return;
-  const names = missing.map(each => (each === 'mount' ? 'root and /dev/fuse' : each));
+  const names = missing.map(each => FACILITIES[each]?.[1] ?? each);
   t.plan(0, `needs ${names.join(', ')}; the packages are listed in .ci/packages`);
   process.exit(0);
 }

@@ -54,6 +54,7 @@ export function contract(test: Test, rows: readonly Row[], candidates: readonly 
     const carried = rows.filter(row => ![...needsOf(row)].some(feature => lacks.has(feature)));
     test.test(subject.name, async sub => {
       sub.equal(subject.available(), null, 'can run here');
+      subject.prepare?.(sub);
       for (const batch of batchesOf(carried)) {
         const run = await runBatch(batch, subject, kernel);
         for (const [row, ran] of run.rows) {

@@ -2,7 +2,7 @@
 // commas between) narrows the list by hand.
 import type { Blur, Candidate } from './oracle-contract.js';
 import type { Feature } from './oracle-row.js';
-import { fuseNative, lamina } from './subject.js';
+import { fuseNative, lamina, laminaRing } from './subject.js';
 import { memory } from './subject-memory.js';
 
 /** libfuse 2 knows neither these operations nor inode identity (see src/fuse/README.md). */
@@ -37,6 +37,7 @@ const beyondMemory: readonly Feature[] = ['vfs', 'locks', 'file-flags', 'acl', '
 
 const all: readonly Candidate[] = [
   { subject: lamina, lacks: new Set() },
+  { subject: laminaRing, lacks: new Set() },
   { subject: fuseNative, lacks: new Set(beyondLibfuse2), blur: libfuse2 },
   // Last: the union in this process takes its capabilities for every file system id, and rows of the others need them gone.
   { subject: memory, lacks: new Set(beyondMemory) },

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { ok, SysError } from '../../src/base/index.js';
 import { AT, native, O } from '../../src/sys/index.js';
 import { type Op, type Outcome, SystemRunner } from './ops.js';
+import { ringOn } from './ring-switch.js';
 import { startDaemon } from './subject-daemon.js';
 import { type Awaitable, SystemView, type View } from './tree.js';
 
@@ -39,6 +40,8 @@ export interface Subject {
   /** It is overlayfs: it leaves its shared whiteout in the work directory, and over layers that it did not write its inode
    * numbers may contradict each other. */
   readonly isOverlayfs?: boolean;
+  /** Makes the machine ready for it until the test ends. */
+  prepare?(t: { teardown(task: () => void): void }): void;
   /** Why it cannot run here, or null. */
   available(): string | null;
   /** Rejects with a SysError or an Error that carries the subject's message when the mount is refused. */
@@ -127,7 +130,10 @@ function daemonSubject(name: string, extra: readonly string[]): Subject {
 }
 
 /** The real command over /dev/fuse. */
-export const lamina: Subject = daemonSubject('lamina', []);
+export const lamina: Subject = daemonSubject('lamina', ['channel=dev']);
+
+/** The real command over io_uring. */
+export const laminaRing: Subject = { ...daemonSubject('lamina-ring', ['channel=io_uring']), prepare: ringOn };
 
 /** The real command over libfuse 2. */
 export const fuseNative: Subject = daemonSubject('fuse-native', ['transport=fuse-native']);
