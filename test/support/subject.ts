@@ -102,7 +102,9 @@ export const kernel: Subject = {
   },
 };
 
-const command = process.env.LAMINA_MAIN ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+/** The command under test. */
+export const command =
+  process.env.LAMINA_MAIN ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 function daemonSubject(name: string, extra: readonly string[]): Subject {
   return {
