@@ -15,7 +15,12 @@ const FRAME_BYTES = ROOM + 65536;
 const BATCH = 16;
 const SPARE_FRAMES = 4;
 /** How long to look for the next request. */
-const SPIN_MICROS = 40;
+export const SPIN_MICROS = 40;
+/** How long what nobody waits for may wait. */
+const SECONDARY_MILLISECONDS = 10;
+/** What Watch.want takes. */
+const NEVER = 0;
+const READABLE = 1;
 /** CAP_SYS_ADMIN's bit. */
 const SYS_ADMIN = 21n;
 
@@ -39,24 +44,26 @@ export class DevChannel implements Channel {
   private closed = false;
   /** Writes on worker threads that still use the descriptor. */
   private aside = 0;
+  private secondary = false;
+  private readonly spinMicros: number;
 
   /** Takes over `fd`, a mounted and nonblocking /dev/fuse descriptor. */
   constructor(
     private readonly fd: number,
     private readonly options: DevChannelOptions = {},
   ) {
+    this.spinMicros = options.spinMicros ?? SPIN_MICROS;
     this.pump = new Pump(
       { take: spin => this.take(spin), deliver: count => this.deliver(count) },
-      options.spinMicros ?? SPIN_MICROS,
+      this.spinMicros,
     );
     this.frame = this.newFrame();
   }
 
-  get spinMicros(): number {
-    return this.pump.spinMicros;
-  }
-  set spinMicros(micros: number) {
-    this.pump.spinMicros = micros;
+  /** While `secondary`, nobody waits for answers to what comes here: it is taken every few milliseconds, all at once. */
+  setSecondary(secondary: boolean): void {
+    this.secondary = secondary;
+    this.pump.spinMicros = secondary ? 0 : this.spinMicros;
   }
 
   run(receiver: Receiver): Promise<void> {
@@ -64,7 +71,7 @@ export class DevChannel implements Channel {
     return new Promise((resolve, reject) => {
       this.finish = error => (error === undefined ? resolve() : reject(error));
       if (this.closed) resolve();
-      else this.watch = native.watchReadable(this.fd, () => this.pump.wake());
+      else this.watch = native.watchReadable(this.fd, () => this.wake());
     });
   }
 
@@ -107,6 +114,14 @@ export class DevChannel implements Channel {
 
   close(): void {
     this.end();
+  }
+
+  private wake(): void {
+    if (this.secondary) {
+      this.watch!.want(NEVER);
+      setTimeout(() => this.watch!.want(READABLE), SECONDARY_MILLISECONDS);
+    }
+    this.pump.wake();
   }
 
   private take(spinMicros: number): number {

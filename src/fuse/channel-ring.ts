@@ -3,7 +3,7 @@
 import { E, errnoName, SysError } from '../base/index.js';
 import { native, type Ring, type Watch } from '../sys/index.js';
 import type { Channel, Receiver, RingOffer } from './channel.js';
-import { DevChannel, type DevChannelOptions } from './channel-dev.js';
+import { DevChannel, type DevChannelOptions, SPIN_MICROS } from './channel-dev.js';
 import { Pump } from './pump.js';
 import { RingEntries } from './ring-entries.js';
 
@@ -51,7 +51,7 @@ export class RingChannel implements Channel {
         deliver: count => this.deliver(count),
         leave: () => this.submit(),
       },
-      this.dev.spinMicros,
+      options.spinMicros ?? SPIN_MICROS,
     );
   }
 
@@ -155,7 +155,7 @@ export class RingChannel implements Channel {
       this.fail(rc);
       return;
     }
-    this.dev.spinMicros = 0;
+    this.dev.setSecondary(true);
     this.watch = native.watchReadable(native.ringBell(this.uring!), () => this.pump.wake());
     // A refusal is known by now.
     this.pump.run();
@@ -165,7 +165,7 @@ export class RingChannel implements Channel {
   /** A CPU without an entry: the kernel has gone back to /dev/fuse for good. */
   private withdraw(): void {
     this.shut();
-    this.dev.spinMicros = this.pump.spinMicros;
+    this.dev.setSecondary(false);
   }
 
   private take(spinMicros: number): number {
@@ -191,8 +191,12 @@ export class RingChannel implements Channel {
   /** An entry is no more. That fewer can be had than were asked for is no failure. */
   private lost(block: number, errno: number, registering: boolean): void {
     this.entries.lost(block);
-    if (registering || ENDS.includes(errno)) return;
-    this.options.onError?.(new Error(`the kernel took an entry of the FUSE ring away: ${errnoName(errno)}`));
+    if (registering) return;
+    if (ENDS.includes(errno)) this.dev.kick();
+    else
+      this.options.onError?.(
+        new Error(`the kernel took an entry of the FUSE ring away: ${errnoName(errno)}`),
+      );
   }
 
   /** A notice, or the answer to what came over /dev/fuse; it must not overtake answers that were given before. */

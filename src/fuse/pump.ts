@@ -8,6 +8,9 @@ const MAX_MILLISECONDS = 2;
 /** After so many looks in vain the loop does without for so many wake-ups. */
 const VAIN_LOOKS = 4;
 const PAUSE_WAKES = 32;
+/** When more than every fourth of so many looks was cut short for somebody else, the loop does without for so many wake-ups. */
+const SAMPLE_LOOKS = 32;
+const CROWDED_WAKES = 512;
 
 /** Where a pump takes requests from. */
 export interface Source {
@@ -26,11 +29,15 @@ export class Pump {
   private stopped = false;
   private vain = 0;
   private pause = 0;
+  private looks = 0;
+  /** How often the process had lost its CPU at the first of these looks. */
+  private preempted = 0;
 
-  /** `spinMicros` 0: never looks. */
+  /** `spinMicros` 0: never looks. `preemptions`: how often this process has lost its CPU to another so far. */
   constructor(
     private readonly source: Source,
     public spinMicros: number,
+    private readonly preemptions: () => number = () => process.resourceUsage().involuntaryContextSwitches,
   ) {}
 
   /** Something has come, says the event loop. */
@@ -57,7 +64,10 @@ export class Pump {
         if (count === 0 && spin > 0) this.lookedInVain();
         break;
       }
-      if (spin > 0) this.vain = 0;
+      if (spin > 0) {
+        this.vain = 0;
+        this.weigh();
+      }
       looking = this.source.deliver(count);
     }
     this.running = false;
@@ -66,6 +76,17 @@ export class Pump {
   /** Takes nothing any more. */
   stop(): void {
     this.stopped = true;
+  }
+
+  /**
+   * Where callers, or others, wait for this very CPU, looking for them keeps them from running: then each look ends in a
+   * preemption. With a CPU to spare there are none.
+   */
+  private weigh(): void {
+    if (this.looks++ === 0) this.preempted = this.preemptions();
+    if (this.looks < SAMPLE_LOOKS) return;
+    this.looks = 0;
+    if (this.preemptions() - this.preempted > SAMPLE_LOOKS / 4) this.pause = CROWDED_WAKES;
   }
 
   private lookedInVain(): void {

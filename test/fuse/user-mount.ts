@@ -1,7 +1,7 @@
 // Run as an ordinary user by user.test.ts: mounts a Mirror through fusermount3, uses it, unmounts, twice; then tries what
 // must fail. Prints what happened as JSON. Arguments: directory, mountpoint, a directory of somebody else's.
 import { SysError } from '../../src/base/index.js';
-import { DevChannel, mountFuse, serve, unmount } from '../../src/fuse/index.js';
+import { mountFuse, RingChannel, serve, unmount } from '../../src/fuse/index.js';
 import { listMounts } from '../../src/sys/index.js';
 import { Mirror } from '../support/mirror.js';
 import { shell } from './fixture.js';
@@ -14,13 +14,15 @@ async function round(number: number): Promise<unknown> {
   const fd = await mountFuse({ ...options, mountpoint: mnt, flags: ['noatime'] });
   const fs = new Mirror(dir, { passthrough: true });
   const onError = (error: unknown): unknown => errors.push(String(error));
-  const ended = serve(fs, new DevChannel(fd, { onError }), { onError });
+  const channel = new RingChannel(fd, { onError });
+  const ended = serve(fs, channel, { onError });
   const said = await shell(`mkdir -p d; echo ${number} > d/f; cat d/f`, mnt);
+  const { overRing } = channel;
   const mount = listMounts().find(one => one.mountpoint === mnt);
   await unmount(mnt);
   await ended;
   const left = listMounts().some(one => one.mountpoint === mnt);
-  return { said, mount, left, errors, passthrough: fs.agreed?.passthrough };
+  return { said, mount, left, errors, passthrough: fs.agreed?.passthrough, overRing };
 }
 
 async function complaint(operation: Promise<unknown>): Promise<string> {

@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { scratch } from '../support/cleanup.js';
+import { ringOn } from '../support/ring-switch.js';
+
+ringOn(t);
 
 const NOBODY = 65534;
 const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -30,7 +33,7 @@ t.test('mount, use and unmount, twice; fusermount3 says why not', async t => {
   const { stdout } = await promisify(execFile)('unshare', words, { timeout: 120_000, cwd: '/' });
   const { uid, rounds, refused, absent } = JSON.parse(stdout);
   t.equal(uid, NOBODY);
-  for (const [i, { said, mount, left, errors, passthrough }] of rounds.entries()) {
+  for (const [i, { said, mount, left, errors, passthrough, overRing }] of rounds.entries()) {
     t.equal(said, `${i + 1}\n`);
     t.match(mount, { type: 'fuse.lamina', source: 'of a user, with a comma' });
     t.same(
@@ -38,6 +41,7 @@ t.test('mount, use and unmount, twice; fusermount3 says why not', async t => {
       [],
     );
     t.equal(passthrough, false, 'passthrough needs CAP_SYS_ADMIN');
+    t.equal(overRing, true, 'io_uring needs no privilege');
     t.equal(left, false);
     t.same(errors, []);
   }
