@@ -1,6 +1,6 @@
 // A channel without a kernel: whoever holds it sends the bytes of requests and gets the bytes of replies, in the process.
 
-import { type Channel, Frame, type Receiver } from './channel.js';
+import { type Channel, Frame, type Receiver, type RingOffer } from './channel.js';
 import { allocate } from './raw.js';
 
 export interface MemoryChannelOptions {
@@ -8,6 +8,8 @@ export interface MemoryChannelOptions {
   readonly onMessage: (message: Buffer) => void;
   /** Hands out backing ids instead of a kernel; absent: no passthrough. */
   readonly backing?: { open(fd: number): number; close(id: number): void };
+  /** What the session is offered beside this channel; absent: nothing. */
+  readonly ring?: RingOffer;
 }
 
 export class MemoryChannel implements Channel {
@@ -15,7 +17,11 @@ export class MemoryChannel implements Channel {
   private ended: (() => void) | undefined;
   private closed = false;
 
-  constructor(private readonly options: MemoryChannelOptions) {}
+  readonly ring: RingOffer | undefined;
+
+  constructor(private readonly options: MemoryChannelOptions) {
+    this.ring = options.ring;
+  }
 
   get passthrough(): boolean {
     return this.options.backing !== undefined;

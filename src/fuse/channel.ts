@@ -61,7 +61,7 @@ export interface RingOffer {
 
 export interface Channel {
   /** Can requests come over io_uring? */
-  readonly ring?: RingOffer;
+  readonly ring?: RingOffer | undefined;
   /** Can the kernel take backing descriptors through this channel? */
   readonly passthrough: boolean;
   /** Delivers requests until the other side has gone; rejects when the transport itself fails. */

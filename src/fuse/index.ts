@@ -1,4 +1,4 @@
-export { type Channel, Frame, type Receiver } from './channel.js';
+export { type Channel, Frame, type Receiver, type RingOffer } from './channel.js';
 export { DevChannel, type DevChannelOptions } from './channel-dev.js';
 export { MemoryChannel, type MemoryChannelOptions } from './channel-memory.js';
 export { RingChannel, type RingChannelOptions } from './channel-ring.js';

@@ -12,6 +12,8 @@ const backing = { open: () => 1, close: () => undefined };
 
 interface Answer {
   readonly minor: number;
+  readonly maxWrite: number;
+  readonly maxPages: number;
   readonly depth: number;
   readonly timeout: number;
   readonly has: (bit: number) => boolean;
@@ -32,6 +34,8 @@ async function agree(
       (((bit < 32 ? word(INIT_OUT.flags) : word(INIT_OUT.flags2)) >>> (bit & 31)) & 1) === 1;
     return {
       minor: word(INIT_OUT.minor),
+      maxWrite: word(INIT_OUT.maxWrite),
+      maxPages: word(INIT_OUT.maxPages) & 0xffff,
       depth: word(INIT_OUT.maxStackDepth),
       timeout: word(INIT_OUT.requestTimeout) & 0xffff,
       has,
@@ -91,7 +95,6 @@ t.test('what is never asked for', async t => {
     'FLOCK_LOCKS',
     'EXPORT_SUPPORT',
     'AUTO_INVAL_DATA',
-    'OVER_IO_URING',
   ] as const) {
     t.notOk(answer.has(INIT_BIT[name]), name);
   }
@@ -127,6 +130,34 @@ t.test('what a mount switches', async t => {
     t.notOk(off.has(INIT_BIT[name]), name);
   }
   t.equal((await agree(45, {})).passthrough, false, 'a channel without backing ids');
+});
+
+t.test('io_uring is agreed where the kernel offers it and the channel can make it', async t => {
+  const offer = (opens: boolean) => {
+    const calls: string[] = [];
+    const open = () => {
+      calls.push('open');
+      return opens;
+    };
+    return { calls, ring: { maxWrite: 65536, open, accept: () => calls.push('accept') } };
+  };
+  const whole = { overRing: false, maxWrite: protocol.MAX_WRITE, maxPages: protocol.MAX_PAGES };
+  const terms = async (options: WireOptions, flags = allFlags()) => {
+    const { has, maxWrite, maxPages } = await agree(45, options, flags);
+    return { overRing: has(INIT_BIT.OVER_IO_URING), maxWrite, maxPages };
+  };
+  const good = offer(true);
+  t.same(await terms({ ring: good.ring }), { overRing: true, maxWrite: 65536, maxPages: 16 });
+  t.same(good.calls, ['open', 'accept']);
+  const bad = offer(false);
+  t.same(await terms({ ring: bad.ring }), whole);
+  t.same(bad.calls, ['open']);
+  const unasked = offer(true);
+  const [low, high] = allFlags();
+  const without = high & ~(1 << (INIT_BIT.OVER_IO_URING - 32));
+  t.same(await terms({ ring: unasked.ring }, [low, without]), whole);
+  t.same(unasked.calls, [], 'nothing is made for a kernel that does not want it');
+  t.same(await terms({}), whole, 'a channel without it');
 });
 
 t.test('nothing but INIT is answered before INIT', async t => {

@@ -6,6 +6,7 @@ import {
   layout,
   MemoryChannel,
   protocol,
+  type RingOffer,
   Session,
   type SessionOptions,
 } from '../../src/fuse/index.js';
@@ -70,6 +71,7 @@ export interface WireOptions extends SessionOptions {
   /** Hands out backing ids; absent: no passthrough. */
   readonly fakeBacking?: { open(fd: number): number; close(id: number): void };
   readonly minor?: number;
+  readonly ring?: RingOffer;
 }
 
 /** Every INIT flag that a kernel offers, as the two words; directories without handles only when asked for. */
@@ -135,6 +137,7 @@ export class FuseWire {
     this.channel = new MemoryChannel({
       onMessage: message => this.arrived(message),
       ...(options.fakeBacking === undefined ? {} : { backing: options.fakeBacking }),
+      ...(options.ring === undefined ? {} : { ring: options.ring }),
     });
     this.session = new Session(fs, this.channel, options);
     this.ended = this.session.serve();

@@ -7,7 +7,7 @@ import { descriptors, opened, put, scratch, stat } from './scratch.js';
 
 type Loose = (...args: unknown[]) => unknown;
 
-// One letter per argument: n number, s string, b Buffer, f Float64Array, i Int32Array, o boolean, c callback.
+// One letter per argument: n number, s string, b Buffer, f Float64Array, i Int32Array, o boolean, c callback, r ring.
 const SIGNATURES: Readonly<Record<string, string>> = {
   openat2: 'nsnnn',
   close: 'n',
@@ -69,6 +69,13 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   fuseWrite: 'nbini',
   fuseBackingOpen: 'nn',
   fuseBackingClose: 'nn',
+  ringOpen: 'n',
+  ringBell: 'r',
+  ringAdd: 'rnnbn',
+  ringReply: 'rbini',
+  ringTake: 'rin',
+  ringSubmit: 'r',
+  ringClose: 'r',
   watchReadable: 'nc',
   fsyncAsync: 'no',
   syncfsAsync: 'n',
@@ -81,6 +88,10 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   getdentsAsync: 'n',
 };
 
+const closedRing = native.ringOpen(1);
+if (typeof closedRing === 'number') throw new Error(`ringOpen ${closedRing}`);
+native.ringClose(closedRing);
+
 // A descriptor that no call finds open, so that right arguments change nothing.
 const RIGHT: Readonly<Record<string, unknown>> = {
   n: -1,
@@ -90,6 +101,7 @@ const RIGHT: Readonly<Record<string, unknown>> = {
   i: new Int32Array(4),
   o: false,
   c: () => {},
+  r: closedRing,
 };
 
 const VALUES: readonly unknown[] = [
@@ -119,6 +131,7 @@ function fits(kind: string, value: unknown): boolean {
   if (kind === 'b') return Buffer.isBuffer(value);
   if (kind === 'f') return value instanceof Float64Array;
   if (kind === 'i') return value instanceof Int32Array;
+  if (kind === 'r') return value === closedRing;
   return kind === 'o' ? typeof value === 'boolean' : typeof value === 'function';
 }
 
