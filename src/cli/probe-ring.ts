@@ -13,7 +13,7 @@ const NONE = 'this kernel has none (Linux 6.14, CONFIG_FUSE_IO_URING)';
 const OFF =
   "there, but switched off: as root 'lamina doctor --enable-io-uring' switches it on until the next boot";
 
-/** `granted`: a mount was tried and got it. */
+/** What a mount gets; `granted`: a mount was tried and got it. */
 export function ring(granted: boolean): Finding {
   const meaning = granted ? ON : missing();
   return { name: 'FUSE over io_uring', value: granted, shown: granted ? 'yes' : 'no', meaning };

@@ -1,9 +1,10 @@
 // `lamina doctor` tries things for real: on a file system that can do little, it says so, and nowhere does it leave a trace.
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { needs } from '../support/needs.js';
-import { lamina, Place, run } from './run.js';
+import { needs, RING_SWITCH } from '../support/needs.js';
+import { ringOn } from '../support/ring-switch.js';
+import { lamina, MAIN, Place, run } from './run.js';
 
 needs('mount', 'setfattr', 'fusermount3');
 
@@ -40,6 +41,19 @@ t.test('on a machine as root', async t => {
   ]);
   t.ok(advice.length >= 2);
   t.same(readdirSync(place.base).sort(), ['bottom', 'mnt', 'top', 'upper', 'work'], 'leaves nothing');
+});
+
+t.test('io_uring for FUSE is switched on when told to, and by root only', async t => {
+  ringOn(t);
+  const { status, stdout } = lamina(['doctor', '--json', '--enable-io-uring', '/dev/shm']);
+  t.equal(status, 0);
+  t.equal((JSON.parse(stdout) as Report).host['FUSE over io_uring'], true);
+  t.equal(readFileSync(RING_SWITCH, 'latin1').trim(), 'Y');
+  const drop = ['--reuid', '65534', '--regid', '65534', '--clear-groups', process.execPath, MAIN, 'doctor'];
+  t.match(run('setpriv', [...drop, '--enable-io-uring', '/dev/shm']), {
+    status: 1,
+    stderr: /^lamina: cannot switch FUSE over io_uring on; that takes root: EACCES/,
+  });
 });
 
 t.test('what a file system can do is tried', async t => {
