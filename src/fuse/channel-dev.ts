@@ -29,6 +29,8 @@ export interface DevChannelOptions {
   readonly spinMicros?: number;
   /** Takes what the kernel would not accept: a defect in this room. */
   readonly onError?: (error: Error) => void;
+  /** Called when the connection has ended, before its descriptor is closed. */
+  readonly onEnd?: () => void;
 }
 
 export class DevChannel implements Channel {
@@ -169,6 +171,7 @@ export class DevChannel implements Channel {
     this.closed = true;
     this.pump.stop();
     this.watch?.stop();
+    this.options.onEnd?.();
     if (this.aside === 0) native.close(this.fd);
     this.finish?.(error);
   }

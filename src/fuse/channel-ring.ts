@@ -44,7 +44,8 @@ export class RingChannel implements Channel {
     private readonly fd: number,
     private readonly options: RingChannelOptions = {},
   ) {
-    this.dev = new DevChannel(fd, options);
+    // What is still answered must not go to whatever file gets the number of the descriptor next.
+    this.dev = new DevChannel(fd, { ...options, onEnd: () => this.shut() });
     this.pump = new Pump(
       {
         take: spin => this.take(spin),
@@ -70,17 +71,13 @@ export class RingChannel implements Channel {
       receiver.flush();
       if (this.accepted) this.start();
     };
-    try {
-      await this.dev.run({
-        request: (frame, start, end) => receiver.request(frame, start, end),
-        flush,
-        get outstanding() {
-          return receiver.outstanding;
-        },
-      });
-    } finally {
-      this.shut();
-    }
+    await this.dev.run({
+      request: (frame, start, end) => receiver.request(frame, start, end),
+      flush,
+      get outstanding() {
+        return receiver.outstanding;
+      },
+    });
     if (this.failure !== undefined) throw this.failure;
   }
 
@@ -127,8 +124,6 @@ export class RingChannel implements Channel {
   }
 
   close(): void {
-    // The ring first: its entries keep /dev/fuse open.
-    this.shut();
     this.dev.close();
   }
 
@@ -217,6 +212,7 @@ export class RingChannel implements Channel {
     this.close();
   }
 
+  /** Its entries keep /dev/fuse open, so this comes before that is closed. */
   private shut(): void {
     this.pump.stop();
     this.watch?.stop();

@@ -34,7 +34,7 @@ export class RingEntries {
   private readonly queues: Queue[] = [];
   private readonly blocks: Block[] = [];
 
-  /** Has memory for the first entries of every CPU. Throws RangeError when there is none. */
+  /** Has memory for the first entries of every CPU. Throws RangeError when there is none, SysError without /sys. */
   constructor(
     private readonly ring: Ring,
     private readonly fuseFd: number,
@@ -104,14 +104,22 @@ export class RingEntries {
   }
 }
 
-/** The CPUs of one of the kernel's lists, such as "0-3,5". */
+/** The CPUs of one of the kernel's lists, such as "0-3,5". Throws SysError where there is no such list. */
 function cpus(list: 'online' | 'possible'): Set<number> {
   const path = `/sys/devices/system/cpu/${list}`;
   const found = new Set<number>();
-  for (const range of readFileSync(path, 'latin1').trim().split(',')) {
+  for (const range of text(path).trim().split(',')) {
     const [from = Number.NaN, to = from] = range.split('-').map(Number);
     if (!(from <= to)) throw new SysError(E.EINVAL, path);
     for (let cpu = from; cpu <= to; cpu++) found.add(cpu);
   }
   return found;
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    throw new SysError(E.ENOENT, path);
+  }
 }

@@ -70,6 +70,18 @@ t.test('where io_uring is forbidden', async t => {
   t.equal(await sh('grep -c "$0" /proc/self/mounts || true', mnt), '0\n', 'nothing stays mounted');
 });
 
+t.test('without /sys there is no telling how many CPUs want an entry', async t => {
+  const { mnt, argv } = place(t);
+  const [main, verb, , ...words] = argv('auto');
+  const inside = 'mount -t tmpfs none /sys; "$@"; cat "$0/f"; umount "$0"';
+  const said = await promisify(execFile)(
+    'unshare',
+    ['-m', 'sh', '-ec', inside, mnt, process.execPath, main!, verb!, ...words],
+    { timeout: 30_000 },
+  );
+  t.equal(said.stdout, 'low', 'auto goes by /dev/fuse');
+});
+
 t.test('a daemon that is killed while callers wait', async t => {
   const { mnt, argv } = place(t);
   const daemon = await startDaemon(argv('io_uring'), mnt);
