@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { needs, RING_SWITCH } from '../support/needs.js';
+import { hasRing, needs, RING_SWITCH } from '../support/needs.js';
 import { ringOn } from '../support/ring-switch.js';
 import { lamina, MAIN, Place, run } from './run.js';
 
@@ -43,7 +43,7 @@ t.test('on a machine as root', async t => {
   t.same(readdirSync(place.base).sort(), ['bottom', 'mnt', 'top', 'upper', 'work'], 'leaves nothing');
 });
 
-t.test('io_uring for FUSE is switched on when told to, and by root only', async t => {
+t.test('io_uring for FUSE is switched on when told to, and by root only', { skip: !hasRing() }, async t => {
   ringOn(t);
   const { status, stdout } = lamina(['doctor', '--json', '--enable-io-uring', '/dev/shm']);
   t.equal(status, 0);

@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { scratch } from '../support/cleanup.js';
+import { hasRing } from '../support/needs.js';
 import { ringOn } from '../support/ring-switch.js';
 
-ringOn(t);
+if (hasRing()) ringOn(t);
 
 const NOBODY = 65534;
 const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -41,7 +42,7 @@ t.test('mount, use and unmount, twice; fusermount3 says why not', async t => {
       [],
     );
     t.equal(passthrough, false, 'passthrough needs CAP_SYS_ADMIN');
-    t.equal(overRing, true, 'io_uring needs no privilege');
+    t.equal(overRing, hasRing(), 'io_uring needs no privilege');
     t.equal(left, false);
     t.same(errors, []);
   }

@@ -1,5 +1,6 @@
 // What the contract tables run over beside kernel overlayfs, and what each cannot carry. LAMINA_SUBJECTS (names with
 // commas between) narrows the list by hand.
+import { hasRing } from './needs.js';
 import type { Blur, Candidate } from './oracle-contract.js';
 import type { Feature } from './oracle-row.js';
 import { fuseNative, lamina, laminaRing } from './subject.js';
@@ -37,7 +38,7 @@ const beyondMemory: readonly Feature[] = ['vfs', 'locks', 'file-flags', 'acl', '
 
 const all: readonly Candidate[] = [
   { subject: lamina, lacks: new Set() },
-  { subject: laminaRing, lacks: new Set() },
+  ...(hasRing() ? [{ subject: laminaRing, lacks: new Set<Feature>() }] : []),
   { subject: fuseNative, lacks: new Set(beyondLibfuse2), blur: libfuse2 },
   // Last: the union in this process takes its capabilities for every file system id, and rows of the others need them gone.
   { subject: memory, lacks: new Set(beyondMemory) },
