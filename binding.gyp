@@ -32,6 +32,16 @@
       "ldflags": ["-Wl,-z,nodelete"],
       "cflags_cc": ["-std=c++17"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"]
+    },
+    {
+      "target_name": "lamina-mount",
+      "conditions": [["OS=='linux'", { "type": "executable", "sources": ["native/mount-client.cc"] }, { "type": "none" }]],
+      "defines": ["LAMINA_NODE=\"<!(node -p process.execPath)\"", "_GNU_SOURCE"],
+      "cflags": ["-Wall", "-Wextra", "-Werror", "-O2"],
+      # It is started for every mount: what it does not use is not loaded.
+      "ldflags": ["-Wl,--as-needed"],
+      "cflags_cc": ["-std=c++17"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"]
     }
   ]
 }

@@ -141,6 +141,55 @@ static int64_t sendCall(int fd, Bytes buffer, int64_t at, int64_t length) {
   return put < 0 ? -errno : put;
 }
 
+static int64_t socketPeerCall(int fd, Ints out) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (out.size < 3) return -EINVAL;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return -errno;
+  out.data[0] = peer.pid;
+  out.data[1] = static_cast<int32_t>(peer.uid);
+  out.data[2] = static_cast<int32_t>(peer.gid);
+  return 0;
+}
+
+/** Puts the descriptors that came with `message` into `fds`; the ones that do not fit are closed. */
+static void takeDescriptors(msghdr* message, Ints fds) {
+  size_t taken = 0;
+  for (cmsghdr* part = CMSG_FIRSTHDR(message); part != nullptr; part = CMSG_NXTHDR(message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
+      if (taken < fds.size) {
+        fds.data[taken++] = fd;
+      } else {
+        close(fd);
+      }
+    }
+  }
+}
+
+static int64_t receiveWithFdsCall(int socket, Bytes buffer, int64_t at, int64_t length, Ints fds) {
+  uint8_t* into = buffer.part(at, length);
+  if (into == nullptr) return -EFAULT;
+  alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))];
+  iovec data{into, static_cast<size_t>(length)};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  for (size_t i = 0; i < fds.size; i++) fds.data[i] = -1;
+  ssize_t got;
+  do {
+    got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return -errno;
+  takeDescriptors(&message, fds);
+  return got;
+}
+
 static int64_t sendDatagramCall(Path path, Bytes message) {
   sockaddr_un address;
   socklen_t length = unixAddress(path, &address);
@@ -163,6 +212,7 @@ static constexpr Method kMethods[] = {
     {"listenTcp", Call<listenTcpCall>},     {"socketPort", Call<socketPortCall>},
     {"acceptSocket", Call<acceptCall>},     {"receive", Call<receiveCall>},
     {"send", Call<sendCall>},               {"sendDatagram", Call<sendDatagramCall>},
+    {"socketPeer", Call<socketPeerCall>},   {"receiveWithFds", Call<receiveWithFdsCall>},
 };
 
 Methods socketMethods() { return {kMethods, sizeof kMethods / sizeof kMethods[0]}; }

@@ -135,7 +135,7 @@ t.test('an index.ts only re-exports', async t => {
   }
 });
 
-t.test('every file is reached from the library or the command', async t => {
+t.test('every file is reached from the library, the command or its native client', async t => {
   const reached = new Set<string>();
   const visit = (path: string): void => {
     if (reached.has(path)) return;
@@ -144,6 +144,8 @@ t.test('every file is reached from the library or the command', async t => {
   };
   visit('src/index.ts');
   visit('src/cli/main.ts');
+  const client = textOf('native/mount-client.cc');
+  for (const [, name] of client.matchAll(/dist\/cli\/([\w-]+)\.js/g)) visit(`src/cli/${name}.ts`);
   for (const { path } of sources) t.ok(reached.has(path), path);
 });
 

@@ -38,7 +38,8 @@ export async function serve(
   await mounted.closed;
 }
 
-function configOf({ options, source, cwd, debug }: MountRequest): UnionConfig {
+/** What a request asks for. Throws OptionError. */
+export function configOf({ options, source, cwd, debug }: MountRequest): UnionConfig {
   const config = withAbsolutePaths(parseOptions(...options), cwd);
   const named = options.some(list => /(^|,)fsname=/.test(list));
   if (source !== null && !named) config.mount.fsname = source;

@@ -19,9 +19,26 @@ export interface SocketCalls {
   receive(fd: number, buffer: Buffer, at: number, length: number, spinMicros: number): number;
   /** Bytes of `buffer[at .. at + length]` that the kernel took, perhaps fewer; -EAGAIN when none; never a signal. */
   send(fd: number, buffer: Buffer, at: number, length: number): number;
+  /** Who connected to a unix socket, or listens there: [pid, uid, gid] (the ids as signed numbers) into `out`. */
+  socketPeer(fd: number, out: Int32Array): number;
+  /**
+   * As `receive` without a wait, with the descriptors that came along (SCM_RIGHTS) into `fds`, -1 where there are fewer. Those
+   * that do not fit are closed.
+   */
+  receiveWithFds(fd: number, buffer: Buffer, at: number, length: number, fds: Int32Array): number;
   /** One message to the datagram socket at `path` (a leading @: in the abstract name space); the bytes that it took. */
   sendDatagram(path: string, message: Uint8Array): number;
 }
 
-export const { listenUnix, connectUnix, listenTcp, socketPort, acceptSocket, receive, send, sendDatagram } =
-  native;
+export const {
+  listenUnix,
+  connectUnix,
+  listenTcp,
+  socketPort,
+  acceptSocket,
+  receive,
+  send,
+  socketPeer,
+  receiveWithFds,
+  sendDatagram,
+} = native;

@@ -3,6 +3,7 @@
 import { execFile, type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { mountsBelow } from './cleanup.js';
@@ -12,6 +13,9 @@ needsMounts();
 
 export const MAIN =
   process.env.LAMINA_MAIN ?? fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+/** `lamina-mount`, of the same package. */
+export const CLIENT = join(dirname(MAIN), '../../build/Release/lamina-mount');
 
 /** What to mount: plain paths, top layer first. */
 export interface View {

@@ -17,10 +17,16 @@ export interface Step {
   readonly without?: readonly Subject['name'][];
 }
 
-// $m is a mount point in functions: who serves it, and the wait for its end.
+// $m is a mount point in functions: who serves it, and the wait until nobody does. A process of many mounts serves this one as
+// long as it has the layer open that the mount writes to, or shows first.
 const PRELUDE = `
-daemon() { pgrep -f -- "lamina mount $1\\$|fuse-overlayfs .*$1\\$" || true; }
-gone() { timeout 20 pidwait -f -- "lamina mount $1\\$|fuse-overlayfs .*$1\\$" || test $? = 1; }
+ALONE() { echo "lamina mount $1\\$|fuse-overlayfs .*$1\\$"; }
+shared() { for p in $(pgrep -f -- '^lamina mounts '); do test -z "$(find /proc/$p/fd -lname "\${1%/merged}/diff" 2>/dev/null)" || echo $p; done; }
+daemon() { pgrep -f -- "$(ALONE $1)" || true; shared $1; }
+gone() {
+  timeout 20 pidwait -f -- "$(ALONE $1)" || test $? = 1
+  for i in $(seq 400); do if test -z "$(shared $1)"; then return 0; fi; sleep 0.05; done; echo "still served: $1" >&2; return 1
+}
 upper() { podman inspect -f '{{.GraphDriver.Data.UpperDir}}' "$1"; }
 listing() { tar tvf - --numeric-owner | awk '{ print $1, $2, $3, $6, $7, $8 }' | sed 's/ *$//' | sort -k 4; }
 `;

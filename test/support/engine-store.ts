@@ -3,7 +3,7 @@
 import { dirname } from 'node:path';
 import type { Test } from 'tap';
 import { type Scratch, scratch } from './cleanup.js';
-import { MAIN, run, sh } from './daemon.js';
+import { CLIENT, MAIN, run, sh } from './daemon.js';
 import { needs } from './needs.js';
 
 needs('podman', 'buildah', 'runc', 'busybox', 'fuse-overlayfs', 'fusermount3', 'newuidmap', 'pidwait');
@@ -14,7 +14,11 @@ export interface Subject {
   readonly program: string | null;
 }
 
-export const lamina: Subject = { name: 'lamina', program: MAIN };
+/** The program that asks one process for all mounts of a store. */
+export const lamina: Subject = { name: 'lamina', program: CLIENT };
+
+/** The command, which gives each mount a process of its own. */
+export const alone: Subject = { name: 'lamina', program: MAIN };
 
 /** The subject under test first, then its peers. */
 export const subjects: readonly Subject[] = [

@@ -1,0 +1,136 @@
+// Where `lamina-mount` comes to: takes connections, lets each of them have its mount, and gives the socket's name up when there
+// has been nothing to do for a while. Names in the socket's directory are given and taken by whoever holds the lock there.
+import { lstatSync, readdirSync, unlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { E, fromText } from '../base/index.js';
+import { acceptSocket, close, connectUnix, flock, LOCK, O, openPath, watchReadable } from '../sys/index.js';
+import { Conversation } from './mounts-request.js';
+import type { SharedMounts } from './mounts-shared.js';
+import { describe } from './output.js';
+
+/** What native/mount-client.cc calls the lock, and a socket. */
+const LOCK_NAME = 'lock';
+const SOCKET_NAME = /^[0-9a-f]{32}$/;
+/** Milliseconds without a mount and without anybody who wants one. */
+const IDLE = 10_000;
+const READABLE = 1;
+/** Conversations at a time; more wait in the kernel. */
+const MOST = 64;
+
+export class MountsListener {
+  private readonly ino: number | undefined;
+  private readonly watch;
+  private talking = 0;
+  private listening = true;
+  private idle: NodeJS.Timeout | undefined;
+
+  /** Takes over `fd`, which listens at `path`. */
+  constructor(
+    private readonly fd: number,
+    private readonly path: string,
+    private readonly mounts: SharedMounts,
+    private readonly log: (text: string) => void,
+  ) {
+    this.ino = inodeOf(path);
+    this.watch = watchReadable(fd, () => this.acceptAll());
+    mounts.onIdle = () => this.rest();
+    this.rest();
+  }
+
+  /** Takes no new callers; those who came in time are served. */
+  leave(): void {
+    if (!this.listening) return;
+    const lock = this.lock();
+    if (lock >= 0) this.giveUp(lock);
+    else this.stop();
+  }
+
+  private stop(): void {
+    this.listening = false;
+    clearTimeout(this.idle);
+    this.watch.stop();
+    // Whoever connected before the name went is in the queue.
+    this.acceptAll();
+    close(this.fd);
+  }
+
+  private giveUp(lock: number): void {
+    try {
+      if (this.ino !== undefined && inodeOf(this.path) === this.ino) unlinkSync(this.path);
+      this.stop();
+      this.tidy();
+    } finally {
+      close(lock);
+    }
+  }
+
+  /** Removes the names that processes have left which were killed. */
+  private tidy(): void {
+    const dir = dirname(this.path);
+    for (const name of readdirSync(dir)) {
+      if (!SOCKET_NAME.test(name)) continue;
+      const fd = connectUnix(fromText(join(dir, name)));
+      if (fd >= 0) close(fd);
+      else if (fd === -E.ECONNREFUSED) unlinkSync(join(dir, name));
+    }
+  }
+
+  /** The lock, or -1 when somebody has it: he gives a name away, perhaps to connect to us. */
+  private lock(): number {
+    const fd = openPath(fromText(join(dirname(this.path), LOCK_NAME)), O.RDWR);
+    if (fd < 0 || flock(fd, LOCK.EX | LOCK.NB) === 0) return fd;
+    close(fd);
+    return -1;
+  }
+
+  /** Begins to wait for the end, if there is nothing to do. */
+  private rest(): void {
+    clearTimeout(this.idle);
+    if (!this.listening || this.talking > 0 || this.mounts.size > 0) return;
+    this.idle = setTimeout(() => {
+      const lock = this.lock();
+      if (lock >= 0) this.giveUp(lock);
+      else this.rest();
+    }, IDLE);
+  }
+
+  private acceptAll(): void {
+    while (this.talking < MOST || !this.listening) {
+      const fd = acceptSocket(this.fd);
+      if (fd < 0) return;
+      void this.talk(fd);
+    }
+    this.watch.want(0);
+  }
+
+  private async talk(fd: number): Promise<void> {
+    this.talking++;
+    clearTimeout(this.idle);
+    const conversation = new Conversation(fd);
+    try {
+      await this.converse(conversation);
+    } catch (error) {
+      conversation.answer('failed', `lamina: ${describe(error)}\n`);
+      this.log(describe(error));
+    } finally {
+      conversation.close();
+      this.talking--;
+      if (this.listening) this.watch.want(READABLE);
+      this.rest();
+    }
+  }
+
+  private async converse(conversation: Conversation): Promise<void> {
+    const request = await conversation.request();
+    if (request === null) return void conversation.answer('elsewhere');
+    const mounted = await this.mounts.mount(request, () => conversation.gone());
+    if (mounted === null) return void conversation.answer('elsewhere');
+    const notes = mounted.notes.map(note => `lamina: note: ${note}\n`);
+    // Whoever asked for the mount has gone, and would not know of it.
+    if (!conversation.answer('done', notes.join(''))) await mounted.unmount();
+  }
+}
+
+function inodeOf(path: string): number | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.ino;
+}
