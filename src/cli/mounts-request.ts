@@ -47,7 +47,8 @@ export class Conversation {
 
   /** Has the caller gone? It sends nothing more as long as it is there. */
   gone(): boolean {
-    return receive(this.fd, Buffer.alloc(1), 0, 1, 0) === 0;
+    const got = receive(this.fd, Buffer.alloc(1), 0, 1, 0);
+    return got <= 0 && got !== -E.EAGAIN;
   }
 
   /** Lets the caller go; false when it had gone. */

@@ -3,17 +3,14 @@
 // hang; tracing; libfuse; and what comes when descriptors become scarce.
 import { readdirSync, readFileSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { ByteString } from '../base/index.js';
+import { type ByteString, SysError, toText } from '../base/index.js';
 import { listMounts } from '../sys/index.js';
-import { absolutePath, type Mounted, mountUnion, type UnionConfig } from '../union/index.js';
+import { absolutePath, type Mounted, mountUnion, OptionError, type UnionConfig } from '../union/index.js';
 import { describe, pathBuffer } from './output.js';
 import type { MountRequest } from './request.js';
 import { configOf } from './serve.js';
 import { waitForUpper } from './upperlock.js';
 
-/** Milliseconds in which a mount that is gone ends here, before it is waited for as one of another process is. */
-const ENDING = 3000;
 /** The part of the descriptors that may be in use when one more mount comes. */
 const MOST_DESCRIPTORS = 0.5;
 
@@ -43,14 +40,25 @@ export class SharedMounts {
     if (found === null) return null;
     const { upper } = found.config;
     for (const live of this.live)
-      if (upper !== null && live.upper === upper) await Promise.race([live.ended, sleep(ENDING)]);
+      if (upper !== null && live.upper === upper && !live.mounted.held) await live.ended;
     await waitForUpper(upper);
     // From here until the mount is made nothing else of this process runs, so no mount of ours can come between.
     if (gone() || onFuse([found.mountpoint, ...layersOf(found.config)])) return null;
-    const defect = (error: unknown, operation: string) => this.log(`${operation}: ${describe(error)}`);
-    const mounted = await mountUnion(found.config, found.mountpoint, { trace: this.log, defect });
-    this.keep(mounted, upper);
+    const mounted = await this.attempt(found);
+    if (mounted !== null) this.keep(mounted, upper);
     return mounted;
+  }
+
+  /** Mounts; null when that fails: a process of its own will say why, in words for the paths that were given. */
+  private async attempt({ config, mountpoint }: Resolved): Promise<Mounted | null> {
+    const defect = (error: unknown, operation: string) => this.log(`${operation}: ${describe(error)}`);
+    try {
+      return await mountUnion(config, mountpoint, { trace: this.log, defect });
+    } catch (error) {
+      if (!(error instanceof SysError || error instanceof OptionError)) throw error;
+      this.log(`${toText(mountpoint)}: ${describe(error)}`);
+      return null;
+    }
   }
 
   /** Unmounts everything; what is in use leaves the tree, and ends with its last user. */

@@ -34,11 +34,20 @@ function unmapped(path: ByteString, mounts: readonly Mount[], config: UnionConfi
     if (other.devMajor !== mount.devMajor || other.devMinor !== mount.devMinor) continue;
     if (other.options.includes(IDMAPPED) || !`${inside}/`.startsWith(slashed(other.root))) continue;
     const candidate = moved(inside, other.root, other.mountpoint);
+    if (isBehindFuse(candidate, mounts)) continue;
     if (statx(AT.FDCWD, candidate, 0, raw.slots) < 0 || !sameDirectory(raw, mapped)) continue;
     if (raw.mountId === other.id) return mapsAlike(raw, mapped, config) ? candidate : path;
   }
   config.notes.push(`uidmapping: the mount of ${toText(path)} maps ids already; both mappings apply to it`);
   return path;
+}
+
+/** Does the way to `path` lead through a FUSE mount? It may be one that this process serves, and would wait for itself there. */
+function isBehindFuse(path: ByteString, mounts: readonly Mount[]): boolean {
+  return mounts.some(
+    ({ type, mountpoint }) =>
+      type.startsWith('fuse') && mountpoint !== '/' && `${path}/`.startsWith(slashed(mountpoint)),
+  );
 }
 
 /** Does the mount do to the owner of a layer's root what the options would do to it? */
