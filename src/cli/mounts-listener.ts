@@ -14,6 +14,7 @@ const SOCKET_NAME = /^[0-9a-f]{32}$/;
 /** Milliseconds without a mount and without anybody who wants one. */
 const IDLE = 10_000;
 const READABLE = 1;
+const OWNER_ONLY = 0o600;
 /** Conversations at a time; more wait in the kernel. */
 const MOST = 64;
 
@@ -41,8 +42,17 @@ export class MountsListener {
   leave(): void {
     if (!this.listening) return;
     const lock = this.lock();
-    if (lock >= 0) this.giveUp(lock);
-    else this.stop();
+    if (lock < 0) {
+      this.stop();
+      return;
+    }
+    try {
+      if (this.ino !== undefined && inodeOf(this.path) === this.ino) unlinkSync(this.path);
+      this.stop();
+      this.tidy();
+    } finally {
+      close(lock);
+    }
   }
 
   private stop(): void {
@@ -52,16 +62,6 @@ export class MountsListener {
     // Whoever connected before the name went is in the queue.
     this.acceptAll();
     close(this.fd);
-  }
-
-  private giveUp(lock: number): void {
-    try {
-      if (this.ino !== undefined && inodeOf(this.path) === this.ino) unlinkSync(this.path);
-      this.stop();
-      this.tidy();
-    } finally {
-      close(lock);
-    }
   }
 
   /** Removes the names that processes have left which were killed. */
@@ -75,23 +75,30 @@ export class MountsListener {
     }
   }
 
-  /** The lock, or -1 when somebody has it: he gives a name away, perhaps to connect to us. */
+  /** The lock, or -errno: -EAGAIN when somebody has it, who gives a name away, perhaps to connect to us. */
   private lock(): number {
-    const fd = openPath(fromText(join(dirname(this.path), LOCK_NAME)), O.RDWR);
-    if (fd < 0 || flock(fd, LOCK.EX | LOCK.NB) === 0) return fd;
-    close(fd);
-    return -1;
+    const fd = openPath(
+      fromText(join(dirname(this.path), LOCK_NAME)),
+      O.RDWR | O.CREAT | O.NOFOLLOW,
+      OWNER_ONLY,
+    );
+    const rc = fd < 0 ? fd : flock(fd, LOCK.EX | LOCK.NB);
+    if (fd >= 0 && rc < 0) close(fd);
+    return rc < 0 ? rc : fd;
   }
 
   /** Begins to wait for the end, if there is nothing to do. */
   private rest(): void {
     clearTimeout(this.idle);
     if (!this.listening || this.talking > 0 || this.mounts.size > 0) return;
-    this.idle = setTimeout(() => {
-      const lock = this.lock();
-      if (lock >= 0) this.giveUp(lock);
-      else this.rest();
-    }, IDLE);
+    this.idle = setTimeout(() => this.leaveUnlessWanted(), IDLE);
+  }
+
+  private leaveUnlessWanted(): void {
+    const lock = this.lock();
+    if (lock >= 0) close(lock);
+    if (lock === -E.EAGAIN) this.rest();
+    else this.leave();
   }
 
   private acceptAll(): void {

@@ -1,6 +1,7 @@
 // `lamina-mount` and the process that serves all mounts of a store: when it is shared and when not, how it begins and ends, and
 // what happens when it dies or hangs.
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -14,6 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { close, listenUnix } from '../../src/sys/index.js';
 import { mountsBelow } from '../support/cleanup.js';
 import { CLIENT, isRunning, lamina, run, umount, waitGone, waitUntil } from '../support/daemon.js';
 import { needs } from '../support/needs.js';
@@ -114,11 +116,14 @@ t.test('it ends when it has been idle for a while, and leaves nothing', async t 
   const before = sockets();
   s.show(place);
   const pid = s.server();
+  const dead = join(SOCKETS, randomBytes(16).toString('hex'));
+  close(listenUnix(dead, 0o600));
   const name = sockets().find(one => !before.includes(one))!;
   t.ok(name);
   end(place, pid);
   waitGone(pid);
   t.notOk(existsSync(join(SOCKETS, name)));
+  t.notOk(existsSync(dead), 'nor what one has left that was killed');
   s.show(place);
   t.not(s.server(), pid, 'the next one starts another');
 });

@@ -1,6 +1,6 @@
 // Buildah with `lamina` as its mount program, beside fuse-overlayfs and kernel overlayfs: the same steps, the same output.
 import t from 'tap';
-import { playSteps, type Step } from '../support/engine-steps.js';
+import { ENDED, playSteps, type Step } from '../support/engine-steps.js';
 import { openStore, subjects } from '../support/engine-store.js';
 
 const MAPS = '--userns-uid-map 0:100000:65536 --userns-gid-map 0:100000:65536';
@@ -76,5 +76,7 @@ more
 
 t.jobs = subjects.length;
 for (const subject of subjects) {
-  void t.test(subject.name, { timeout: 300_000 }, t => playSteps(t, openStore(t, subject), steps));
+  void t.test(subject.name, { timeout: 300_000 }, t =>
+    playSteps(t, openStore(t, subject), [...steps, ENDED]),
+  );
 }

@@ -1,7 +1,7 @@
 // What podman says and does when a mount of `lamina` cannot be made or its daemon is killed, and containers with force_mask.
 import t from 'tap';
-import { playSteps, type Step } from '../support/engine-steps.js';
-import { lamina, openStore } from '../support/engine-store.js';
+import { ENDED, playSteps, type Step } from '../support/engine-steps.js';
+import { alone, lamina, openStore } from '../support/engine-store.js';
 
 const IMPORT: Step = {
   name: 'import',
@@ -93,11 +93,40 @@ const masked: Step[] = [
   },
 ];
 
-const TABLES = { refused, killed, masked };
+const ended: Step[] = [
+  IMPORT,
+  {
+    name: 'the mount has a process of its own, which ends with it',
+    run: `${START}; ps -o args= -p $(daemon $m) | grep -o '^lamina mount /'; podman rm -f -t 0 hit >/dev/null; gone $m; test -e $m || echo removed`,
+    says: 'lamina mount /\nremoved\n',
+  },
+];
+
+const shared: Step[] = [
+  IMPORT,
+  {
+    name: 'containers of a store share a process; the end of one takes nothing from another',
+    run: `for name in one two; do podman run -d --name $name localhost/base:1 sleep 1000 >/dev/null; done
+      of() { daemon $(podman inspect -f '{{.GraphDriver.Data.MergedDir}}' $1); }
+      p=$(of one); test $p = $(of two) && ps -o args= -p $p | grep -c "^lamina mounts $R$"
+      m=$(podman inspect -f '{{.GraphDriver.Data.MergedDir}}' one); podman rm -f -t 0 one >/dev/null; gone $m; podman exec two cat /etc/conf; test $p = $(of two)`,
+    says: '1\nold\n',
+  },
+  {
+    name: 'killed: all of them see it, and all start again with one new process',
+    run: `podman run -d --name one localhost/base:1 sleep 1000 >/dev/null; kill -9 $(daemon $(podman inspect -f '{{.GraphDriver.Data.MergedDir}}' two))
+      for name in one two; do podman exec $name cat /etc/conf >/dev/null 2>&1 || echo gone; podman stop -t 0 $name >/dev/null; podman start $name >/dev/null; podman exec $name cat /etc/conf; done
+      pgrep -f "^lamina mounts $R$" | wc -l; podman rm -f -a -t 0 >/dev/null`,
+    says: 'gone\nold\ngone\nold\n1\n',
+  },
+  ENDED,
+];
+
+const TABLES = { refused, killed, masked, shared, 'of its own': ended };
 t.jobs = 3;
 for (const [name, steps] of Object.entries(TABLES)) {
   void t.test(name, { timeout: 300_000 }, async t => {
     const options = name === 'masked' ? ['force_mask = "700"'] : [];
-    await playSteps(t, openStore(t, lamina, options), steps);
+    await playSteps(t, openStore(t, name === 'of its own' ? alone : lamina, options), steps);
   });
 }

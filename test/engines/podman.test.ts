@@ -1,7 +1,7 @@
 // Podman with `lamina` as its mount program, beside fuse-overlayfs and kernel overlayfs: the life of an image and of
 // containers, step by step, with the same output.
 import t from 'tap';
-import { playSteps, type Step } from '../support/engine-steps.js';
+import { ENDED, playSteps, type Step } from '../support/engine-steps.js';
 import { openStore, subjects } from '../support/engine-store.js';
 
 const SHOWN = "grep -oE '^STEP.*|Using cache|^COMMIT.*'";
@@ -324,6 +324,6 @@ t.jobs = subjects.length;
 for (const subject of subjects) {
   void t.test(subject.name, { timeout: 600_000 }, async t => {
     const store = openStore(t, subject);
-    await playSteps(t, store, [...images, ...containers, ...mapped, ...ends]);
+    await playSteps(t, store, [...images, ...containers, ...mapped, ...ends, ENDED]);
   });
 }

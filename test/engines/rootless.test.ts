@@ -1,7 +1,7 @@
 // Podman as an ordinary user, with `lamina`, fuse-overlayfs and kernel overlayfs: the same steps, the same output.
 import t from 'tap';
 import { playRootless } from '../support/engine-rootless.js';
-import type { Step } from '../support/engine-steps.js';
+import { ENDED, type Step } from '../support/engine-steps.js';
 import { subjects } from '../support/engine-store.js';
 
 const OWNERS = 'stat -c "%n %u:%g %a" / /etc/mtab /dir/three';
@@ -54,5 +54,5 @@ const steps: Step[] = [
 
 t.jobs = subjects.length;
 for (const subject of subjects) {
-  void t.test(subject.name, { timeout: 300_000 }, t => playRootless(t, subject, steps));
+  void t.test(subject.name, { timeout: 300_000 }, t => playRootless(t, subject, [...steps, ENDED]));
 }

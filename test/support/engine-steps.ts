@@ -31,6 +31,13 @@ upper() { podman inspect -f '{{.GraphDriver.Data.UpperDir}}' "$1"; }
 listing() { tar tvf - --numeric-owner | awk '{ print $1, $2, $3, $6, $7, $8 }' | sed 's/ *$//' | sort -k 4; }
 `;
 
+/** The process that serves the mounts of the store has been idle for a while: it ends by itself. */
+export const ENDED: Step = {
+  name: 'the process that served the mounts ends',
+  run: 'timeout 30 pidwait -f "^lamina mounts $R$" || test $? = 1; pgrep -f "^lamina mounts $R$" || true',
+  says: '',
+};
+
 /** The script that runs `steps` and leaves, for each, files NUMBER.out, NUMBER.err and NUMBER.status in `dir`. */
 export function stepScript(steps: readonly Step[], dir: string): string {
   const parts = steps.map(

@@ -1,7 +1,7 @@
 // Sockets: listening, connecting, bytes in both directions without ever waiting, and a watch that changes what it waits for.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t from 'tap';
@@ -14,8 +14,10 @@ import {
   listenUnix,
   native,
   receive,
+  receiveWithFds,
   send,
   sendDatagram,
+  socketPeer,
   socketPort,
 } from '../../src/sys/index.js';
 import { scratch } from './scratch.js';
@@ -133,4 +135,65 @@ print(s.recv(100).decode())`;
   }
   t.equal(sendDatagram(join(path, 'none'), Buffer.from('x')), -E.ENOENT);
   t.equal(sendDatagram('x'.repeat(200), Buffer.from('x')), -E.ENAMETOOLONG);
+});
+
+t.test('who is at the other end', async t => {
+  const [client, server] = pair(t, scratch(t).path);
+  t.teardown(() => close(client));
+  const ids = new Int32Array(3);
+  for (const fd of [client, server]) {
+    t.equal(socketPeer(fd, ids), 0);
+    t.same([...ids], [process.pid, process.geteuid!(), process.getegid!()]);
+  }
+  t.equal(socketPeer(client, new Int32Array(2)), -E.EINVAL);
+  t.equal(socketPeer(-1, ids), -E.EBADF);
+});
+
+// socket.send_fds of Python, because the addon sends none.
+const SEND = `
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+socket.send_fds(s, [b'abc'], [os.open(name, os.O_RDONLY) for name in sys.argv[2:]])
+`;
+
+t.test('descriptors that come along', async t => {
+  const { path } = scratch(t);
+  const listener = ok(listenUnix(join(path, 'socket'), 0o600), 'listen');
+  t.teardown(() => close(listener));
+  const files = ['a', 'b', 'c'].map(name => join(path, name));
+  for (const file of files) writeFileSync(file, file);
+  const sent = async (...names: string[]): Promise<number> => {
+    const [status] = await once(spawn('python3', ['-c', SEND, join(path, 'socket'), ...names]), 'exit');
+    t.equal(status, 0);
+    return ok(acceptSocket(listener), 'accept');
+  };
+  const buffer = Buffer.alloc(8);
+  const fds = new Int32Array(2);
+  const open = (): number => readdirSync('/proc/self/fd').length;
+
+  const server = await sent(files[0]!, files[1]!);
+  t.equal(receiveWithFds(server, buffer, 1, 2, fds), 2);
+  t.same(
+    [...fds].map(fd => readlinkSync(`/proc/self/fd/${fd}`)),
+    files.slice(0, 2),
+  );
+  for (const fd of fds) {
+    t.match(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'), /^flags:\s+02/m, 'close-on-exec');
+    close(fd);
+  }
+  t.equal(receiveWithFds(server, buffer, 3, 5, fds), 1, 'the rest comes without');
+  t.same([...fds], [-1, -1]);
+  t.equal(buffer.toString('latin1', 1, 4), 'abc');
+  t.equal(receiveWithFds(server, buffer, 0, 8, fds), 0, 'the end');
+  t.equal(receiveWithFds(server, buffer, 4, 5, fds), -E.EFAULT);
+  close(server);
+
+  const crowded = await sent(...files);
+  const before = open();
+  t.equal(receiveWithFds(crowded, buffer, 0, 8, fds), 3);
+  t.equal(open(), before + 2, 'those that do not fit are closed');
+  for (const fd of fds) close(fd);
+  close(crowded);
+  t.equal(receiveWithFds(-1, buffer, 0, 8, fds), -E.EBADF);
 });
