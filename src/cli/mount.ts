@@ -61,6 +61,8 @@ A mount needs lowerdir; with upperdir and workdir (on one file system) it can be
 Other options of mount(8), libfuse and kernel overlayfs are accepted with a note, or refused with a reason.
 LAMINA_LOG=FILE in the environment makes a daemon log what it has to say, and with -o debug every request.
 
+As mount_program of podman and buildah: lamina-mount, beside the addon in build/Release.
+
 Examples:
   lamina mount -o lowerdir=/layers/top:/layers/base /mnt                        a read-only view
   lamina mount -o lowerdir=/l,upperdir=/w/upper,workdir=/w/work /mnt            changes go to /w/upper

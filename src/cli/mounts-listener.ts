@@ -2,7 +2,7 @@
 // has been nothing to do for a while. Names in the socket's directory are given and taken by whoever holds the lock there.
 import { lstatSync, readdirSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { E, fromText } from '../base/index.js';
+import { E, errnoName, fromText } from '../base/index.js';
 import { acceptSocket, close, connectUnix, flock, LOCK, O, openPath, watchReadable } from '../sys/index.js';
 import { Conversation } from './mounts-request.js';
 import type { SharedMounts } from './mounts-shared.js';
@@ -15,6 +15,8 @@ const SOCKET_NAME = /^[0-9a-f]{32}$/;
 const IDLE = 10_000;
 const READABLE = 1;
 const OWNER_ONLY = 0o600;
+/** Milliseconds until the next look, when a connection could not be taken. */
+const PAUSE = 200;
 /** Conversations at a time; more wait in the kernel. */
 const MOST = 64;
 
@@ -104,10 +106,23 @@ export class MountsListener {
   private acceptAll(): void {
     while (this.talking < MOST || !this.listening) {
       const fd = acceptSocket(this.fd);
-      if (fd < 0) return;
+      if (fd === -E.EAGAIN) return;
+      if (fd < 0) {
+        this.pause(fd);
+        return;
+      }
       void this.talk(fd);
     }
     this.watch.want(0);
+  }
+
+  /** There are no descriptors left, most likely: whoever waits is looked at again when there may be. */
+  private pause(rc: number): void {
+    this.log(`accept: ${errnoName(-rc)}`);
+    this.watch.want(0);
+    setTimeout(() => {
+      if (this.listening) this.watch.want(READABLE);
+    }, PAUSE).unref();
   }
 
   private async talk(fd: number): Promise<void> {

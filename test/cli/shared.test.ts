@@ -5,8 +5,11 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmodSync,
+  closeSync,
   cpSync,
   existsSync,
+  mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -18,6 +21,7 @@ import t from 'tap';
 import { close, listenUnix } from '../../src/sys/index.js';
 import { mountsBelow } from '../support/cleanup.js';
 import { CLIENT, isRunning, lamina, run, umount, waitGone, waitUntil } from '../support/daemon.js';
+import { mountIdMapped } from '../support/idmapped.js';
 import { needs } from '../support/needs.js';
 import { end, holds, SOCKETS, stage } from '../support/shared-stage.js';
 
@@ -202,6 +206,29 @@ t.test('a mount on a mount of the same process is served by another one', async 
   umount(b.mnt);
 });
 
+t.test('a layer is not looked for behind a mount of the same process', async t => {
+  const s = stage(t);
+  const [a, b] = [s.mount('a'), s.mount('b')];
+  s.show(a);
+  const pid = s.server();
+  const [disk, mapped] = [s.scratch.mkdir('disk'), s.scratch.mkdir('mapped')];
+  const mount = (...args: string[]) => t.equal(run(['mount', ...args]).status, 0, args.join(' '));
+  mount('-t', 'tmpfs', 'tmpfs', disk);
+  mkdirSync(`${disk}/layer`);
+  mountIdMapped(`${disk}/layer`, mapped, [0, 100_000, 65_536]);
+  mkdirSync(`${a.mnt}/inside`);
+  mount('--bind', disk, `${a.mnt}/inside`);
+  umount(disk);
+  const maps = 'uidmapping=0:100000:65536,gidmapping=0:100000:65536';
+  const { status, stderr } = s.ask(
+    `${b.options.replace(/lowerdir=[^,]*/, `lowerdir=${mapped}`)},${maps}`,
+    b.mnt,
+  );
+  t.match({ status, stderr }, { status: 0, stderr: /maps ids already; both mappings apply to it/ });
+  t.ok(holds(pid, b.upper), 'it is the same process');
+  umount(`${a.mnt}/inside`);
+});
+
 t.test('a process that hangs: mounts do without it, and it takes no request of who has gone', async t => {
   const s = stage(t);
   const [a, b] = [s.mount('a'), s.mount('b')];
@@ -218,6 +245,31 @@ t.test('a process that hangs: mounts do without it, and it takes no request of w
   s.show(s.mount('c'));
   t.equal(s.server(), pid);
   t.same(mountsBelow(b.mnt), [], 'what was asked meanwhile is not done');
+});
+
+t.test('descriptors run out: mounts do without it, and it does not spin', async t => {
+  const s = stage(t);
+  const [a, b, c] = [s.mount('a'), s.mount('b'), s.mount('c')];
+  const caller = { through: ['prlimit', '--nofile=64:64'] };
+  s.show(a, caller);
+  const pid = s.server();
+  // Files that are written to, which the process has open as well.
+  const files: number[] = [];
+  t.throws(
+    () => {
+      for (;;) files.push(openSync(`${a.mnt}/file${files.length}`, 'w'));
+    },
+    { code: 'EMFILE' },
+  );
+  const before = cpuSeconds(pid);
+  s.show(b, caller);
+  t.notOk(holds(pid, b.upper));
+  t.ok(cpuSeconds(pid) - before < 2, `${cpuSeconds(pid) - before} s of CPU`);
+  for (const fd of files) closeSync(fd);
+  waitUntil(() => readdirSync(`/proc/${pid}/fd`).length < 32, 'the files are closed there');
+  s.show(c, caller);
+  t.ok(holds(pid, c.upper), 'it comes back');
+  umount(b.mnt);
 });
 
 t.test('a defect: it serves what it has, and takes no more', async t => {
@@ -284,6 +336,12 @@ function sockets(): string[] {
 function usage(pid: number): { mebibytes: number; descriptors: number } {
   const kibibytes = Number(/^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
   return { mebibytes: Math.round(kibibytes / 1024), descriptors: readdirSync(`/proc/${pid}/fd`).length };
+}
+
+function cpuSeconds(pid: number): number {
+  // Behind the name, which may hold blanks, utime and stime are the 12th and 13th field (proc_pid_stat(5)).
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** Without what the test runner puts there for processes of its own. */
