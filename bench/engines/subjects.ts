@@ -1,8 +1,8 @@
 // Engines with their storage: dockerd with overlay2 and with lamina (union and thin), containerd with overlayfs and with
 // lamina, Podman with kernel overlayfs, fuse-overlayfs and lamina. Each has a directory of its own on the bench's disk.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { unmountBelow } from '../place.js';
-import { bash, type Env, MAIN, succeeds } from '../shell.js';
+import { bash, type Env, MAIN, succeeds, TOP } from '../shell.js';
 import { Daemons } from './daemons.js';
 
 export type Family = 'docker' | 'containerd' | 'podman';
@@ -129,16 +129,8 @@ function podman(subject: string, program: string | null): EngineKind {
   return { subject, family: 'podman', start };
 }
 
-/** `lamina` as a program that a path names. */
-function laminaProgram(dir: string): string {
-  const path = `${dir}/lamina`;
-  mkdirSync(dir, { recursive: true });
-  writeFileSync(path, `#!/bin/sh\nexec ${process.execPath} ${MAIN} "$@"\n`, { mode: 0o755 });
-  return path;
-}
-
-/** Every engine on every storage; programs that they need are written to `dir`. */
-export function engineKinds(dir: string): EngineKind[] {
+/** Every engine on every storage. */
+export function engineKinds(): EngineKind[] {
   return [
     docker('overlayfs', 'overlay2'),
     docker('lamina', 'union'),
@@ -147,6 +139,6 @@ export function engineKinds(dir: string): EngineKind[] {
     containerd('lamina', true),
     podman('overlayfs', null),
     podman('fuse-overlayfs', '/usr/bin/fuse-overlayfs'),
-    podman('lamina', laminaProgram(`${dir}/bin`)),
+    podman('lamina', `${TOP}/build/Release/lamina-mount`),
   ];
 }

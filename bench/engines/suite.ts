@@ -92,7 +92,7 @@ async function memory(engine: Engine): Promise<number> {
 /** Starts every engine with a storage that was asked for, in turn, when it is first needed. */
 function starter(dir: string, subjects: readonly string[]) {
   const engines = new Map<string, Engine>();
-  const kinds = engineKinds(dir).filter(({ subject }) => subjects.includes(subject));
+  const kinds = engineKinds().filter(({ subject }) => subjects.includes(subject));
   return {
     async get(family: Family, subject: string): Promise<Engine> {
       const key = `${family}-${subject}`;
