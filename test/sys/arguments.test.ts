@@ -65,6 +65,8 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   receive: 'nbnnn',
   send: 'nbnn',
   sendDatagram: 'sb',
+  socketPeer: 'ni',
+  receiveWithFds: 'nbnni',
   fuseRead: 'nbinn',
   fuseWrite: 'nbini',
   fuseBackingOpen: 'nn',
