@@ -181,8 +181,8 @@ t.test('what is wrong is said in the words of lamina, with its status', async t 
     t.same({ status, stdout, stderr }, { status: 1, stdout: '', stderr: alone.stderr }, options);
   }
   t.equal(s.ask(place.options, s.scratch.path('nowhere')).status, 1);
-  const noted = s.ask(`${place.options},metacopy=on`, place.mnt);
-  t.match(noted, { status: 0, stderr: /^lamina: note: metacopy: .*\n$/ });
+  const noted = s.ask(`${place.options},uuid=on`, place.mnt);
+  t.match(noted, { status: 0, stderr: /^lamina: note: uuid: .*\n$/ });
 });
 
 t.test('everything else is passed to lamina', async t => {
