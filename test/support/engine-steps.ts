@@ -31,10 +31,13 @@ upper() { podman inspect -f '{{.GraphDriver.Data.UpperDir}}' "$1"; }
 listing() { tar tvf - --numeric-owner | awk '{ print $1, $2, $3, $6, $7, $8 }' | sed 's/ *$//' | sort -k 4; }
 `;
 
-/** The process that serves the mounts of the store has been idle for a while: it ends by itself. */
+/**
+ * The process that serves the mounts of the store has been idle for a while: it ends by itself. Containers of other stores keep a
+ * copy of its mounts as long as they run.
+ */
 export const ENDED: Step = {
   name: 'the process that served the mounts ends',
-  run: 'timeout 30 pidwait -f "^lamina mounts $R$" || test $? = 1; pgrep -f "^lamina mounts $R$" || true',
+  run: `timeout 120 sh -c 'while pidwait -f "$1"; do :; done' sh "^lamina mounts $R$"; pgrep -f "^lamina mounts $R$" || true`,
   says: '',
 };
 
