@@ -39,7 +39,7 @@ const rows: readonly Row[] = [
     upperOn: 'ramfs',
     start: inMemory,
     seeds: 6,
-    options: ['index=off', 'redirect_dir=off'],
+    options: ['index=off', 'redirect_dir=off', 'metacopy=off'],
   },
   { name: 'mounted, ext4, passthrough', upperOn: 'ext4', start: mounted, seeds: 4 },
   { name: 'mounted, tmpfs, passthrough', upperOn: 'tmpfs', start: mounted, seeds: 4 },
