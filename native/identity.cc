@@ -1,6 +1,7 @@
 // What a file is beyond its name and attributes: handles (name_to_handle_at), the file system's uuid, inode flags.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "linux.h"
@@ -47,6 +48,13 @@ static int64_t fsUuidCall(int fd, Bytes out) {
   return uuid.length;
 }
 
+/** A number that no other mount has had since the machine started; -ENOSYS before Linux 6.8. */
+static int64_t uniqueMountIdCall(int fd) {
+  struct statx st;
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID_UNIQUE, &st) != 0) return -errno;
+  return (st.stx_mask & STATX_MNT_ID_UNIQUE) != 0 ? static_cast<int64_t>(st.stx_mnt_id) : -ENOSYS;
+}
+
 // The ioctls are declared with long and use int.
 static int64_t getFileFlagsCall(int fd) {
   uint32_t flags = 0;
@@ -67,7 +75,8 @@ static int64_t setFsxattrCall(int fd, Bytes value) {
 
 static constexpr Method kMethods[] = {
     {"nameToHandleAt", Call<nameToHandleAtCall>}, {"openByHandleAt", Call<openByHandleAtCall>},
-    {"fsUuid", Call<fsUuidCall>},                 {"getFileFlags", Call<getFileFlagsCall>},
+    {"fsUuid", Call<fsUuidCall>},                 {"uniqueMountId", Call<uniqueMountIdCall>},
+    {"getFileFlags", Call<getFileFlagsCall>},
     {"setFileFlags", Call<setFileFlagsCall>},     {"getFsxattr", Call<getFsxattrCall>},
     {"setFsxattr", Call<setFsxattrCall>},
 };

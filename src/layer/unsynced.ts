@@ -1,7 +1,7 @@
-// Copies whose data may not be on the disk yet. While an upper has any, its work directory has a mark in `incompat`, so that
-// kernel overlayfs refuses it as it refuses a volatile one, and each copy has a note with the mark's name. After a crash of the
-// machine, noted files are not to be trusted, and go: the lower file shows again. After one of the process alone they are whole.
-// It takes a file system that keeps the order of what is not data: mark, note, name; then data; then the note goes.
+// Copies whose data may not be on the disk yet: each has a note, and the work directory a mark in `incompat`, which keeps kernel
+// overlayfs away as from a volatile upper. On the same mount they are whole, though the process crashed; once the file system has
+// been mounted anew (machine or disk may have failed) they go, and the lower files show again. The file system has to keep the
+// order of what is not data: mark, note, name; then data; then the note goes.
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type ByteString, DT, ok, S, Stat } from '../base/index.js';
@@ -18,6 +18,7 @@ import {
   removexattr,
   setxattr,
   statx,
+  uniqueMountId,
   unlinkat,
   utimensat,
 } from '../sys/index.js';
@@ -31,15 +32,13 @@ const PREFIX = 'lamina.';
 const stat = new Stat();
 
 /** File systems (statfs(2)'s f_type) that commit what is not data in the order in which it was done. */
-const ORDERED: ReadonlySet<number> = new Set([
-  0x58465342 /* XFS */, 0x9123683e /* Btrfs */, 0x01021994 /* tmpfs */,
-]);
+const ORDERED: ReadonlySet<number> = new Set([0x58465342 /* XFS */, 0x01021994 /* tmpfs */]);
 /** ext2, ext3 and ext4: those with a journal do. */
 const EXT = 0xef53;
 
 /** Can copies in this upper be named before their data is on the disk? */
 export function canBeUnsynced({ layer, abilities }: Upper): boolean {
-  if (abilities.namespace === null || !abilities.tmpfile) return false;
+  if (abilities.namespace === null || !abilities.tmpfile || uniqueMountId(layer.rootFd) < 0) return false;
   const slots = new Float64Array(12);
   if (fstatfs(layer.rootFd, slots) < 0) return false;
   if (slots[0] !== EXT) return ORDERED.has(slots[0]!);
@@ -49,8 +48,8 @@ export function canBeUnsynced({ layer, abilities }: Upper): boolean {
 }
 
 /** Makes a mark that no other mount has had; `number` tells the mount's own apart. null when it cannot be made. */
-export function markUnsynced({ work }: Upper, number: number): string | null {
-  const name = `${PREFIX}${bootId()}.${process.pid}.${process.hrtime.bigint().toString(36)}.${number}`;
+export function markUnsynced({ layer, work }: Upper, number: number): string | null {
+  const name = `${mountPrefix(layer)}${process.pid}.${process.hrtime.bigint().toString(36)}.${number}`;
   mkdirat(work.rootFd, INCOMPAT, 0o700);
   return inIncompat(work, dirfd => mkdirat(dirfd, name, 0o700)) < 0 ? null : name;
 }
@@ -86,11 +85,11 @@ export function hasUnsyncedMarks(workPath: string): boolean {
 }
 
 /**
- * Makes an upper whole that has `marks` in its work directory: copies from this boot of the machine are synced, others removed,
- * so that the lower files show again. O(what the upper has). SysError when the upper cannot be read or changed.
+ * Makes an upper whole that has `marks` in its work directory: copies made on this mount of its file system are synced, others
+ * removed, so that the lower files show again. O(what the upper has). SysError when the upper cannot be read or changed.
  */
 export function recoverUnsynced(upper: Layer, marks: readonly ByteString[]): void {
-  const here = `${PREFIX}${bootId()}.`;
+  const here = mountPrefix(upper);
   const visit = (dir: RealDir): void => {
     const below: RealDir[] = [];
     forEachEntry(dir, (name, type) => {
@@ -161,6 +160,11 @@ function inIncompat(work: Layer, act: (dirfd: number) => number): number {
 
 function noteOf(namespace: Namespace): ByteString {
   return ownNoteName(namespace, 'unsynced');
+}
+
+/** What marks of this mount begin with. Somebody who sees the file system by another mount has another. */
+function mountPrefix({ rootFd }: Layer): string {
+  return `${PREFIX}${bootId()}.${uniqueMountId(rootFd)}.`;
 }
 
 let boot: string | undefined;

@@ -24,6 +24,7 @@ export const {
   lseek,
   fallocate,
   fsync,
+  uniqueMountId,
   flock,
   fstatfs,
 } = native;

@@ -80,6 +80,8 @@ export interface Native extends SocketCalls {
   openByHandleAt(mountFd: number, handle: Uint8Array, type: number, flags: number): number;
   /** FS_IOC_GETFSUUID: 16 bytes into `out`. */
   fsUuid(fd: number, out: Buffer): number;
+  /** A number that no other mount has had since the machine started: that of the mount of `fd`. -ENOSYS before Linux 6.8. */
+  uniqueMountId(fd: number): number;
   /** FS_IOC_GETFLAGS and SETFLAGS. */
   getFileFlags(fd: number): number;
   setFileFlags(fd: number, flags: number): number;

@@ -43,6 +43,7 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   nameToHandleAt: 'nsbn',
   openByHandleAt: 'nbnn',
   fsUuid: 'nb',
+  uniqueMountId: 'n',
   getFileFlags: 'n',
   setFileFlags: 'nn',
   getFsxattr: 'nb',

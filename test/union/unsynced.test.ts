@@ -2,29 +2,39 @@
 // and that nobody takes them for whole before.
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { ok } from '../../src/base/index.js';
+import { close, O, openPath, uniqueMountId } from '../../src/sys/index.js';
 import { kinds, laminafs, optionString, overlayfs, run } from '../support/daemon.js';
 import { type Stage, setStage } from '../support/daemon-stage.js';
 
 const BOOT = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
 const OTHER_BOOT = '00000000-0000-4000-8000-000000000000';
+
+/** What marks on the mount of `path` say of it. */
+function mountOf(path: string): string {
+  const fd = ok(openPath(path, O.PATH), path);
+  const id = uniqueMountId(fd);
+  close(fd);
+  return `${BOOT}.${id}`;
+}
 const LAYERS =
   'mkdir -p l1/d/e; for f in torn whole fsynced; do echo old $f >l1/d/e/$f; done; echo old >l1/d/plain';
 
 /** Leaves behind what a daemon that died would: two copies of a batch, one without its data, and one of an earlier batch. */
-function leave(stage: Stage, boot: string): void {
-  const mark = `lamina.${boot}.1.x.1`;
+function leave(stage: Stage, where: string): void {
+  const mark = `lamina.${where}.1.x.1`;
   stage.mount();
   stage.in('chmod 600 d/e/torn d/e/whole d/e/fsynced d/plain; echo more >>d/e/fsynced');
   stage.umount();
   stage.sh(`mkdir -p $W/work/incompat/${mark}; truncate -s 0 $U/d/e/torn; truncate -s 9 $U/d/e/torn
     setfattr -n trusted.overlay.lamina.unsynced -v ${mark} $U/d/e/torn $U/d/e/whole
-    setfattr -n trusted.overlay.lamina.unsynced -v lamina.${boot}.1.x.0 $U/d/plain
+    setfattr -n trusted.overlay.lamina.unsynced -v lamina.${where}.1.x.0 $U/d/plain
     touch -d @1500000000 $U/d/e`);
 }
 
 t.test('after a crash of the machine the lower files show again', t => {
   const stage = setStage(t, laminafs, { layers: LAYERS });
-  leave(stage, OTHER_BOOT);
+  leave(stage, mountOf(stage.upper).replace(BOOT, OTHER_BOOT));
   const { lowers, upper, work, mnt: mountpoint } = stage;
   const options = optionString({ lowers, upper, work, mountpoint });
   const refused = run(['mount', '-t', 'overlay', 'overlay', '-o', options, mountpoint]);
@@ -48,9 +58,18 @@ t.test('after a crash of the machine the lower files show again', t => {
   t.end();
 });
 
+t.test('and when the disk had gone meanwhile, and was mounted anew', t => {
+  const stage = setStage(t, laminafs, { layers: LAYERS });
+  leave(stage, `${BOOT}.1`);
+  stage.mount();
+  t.equal(stage.in('cat d/e/torn; stat -c %a d/e/torn d/e/whole d/plain'), 'old torn\n644\n644\n600\n');
+  stage.umount();
+  t.end();
+});
+
 t.test('after a crash of the process alone they are whole', t => {
   const stage = setStage(t, laminafs, { layers: LAYERS });
-  leave(stage, BOOT);
+  leave(stage, mountOf(stage.upper));
   stage.mount();
   t.equal(stage.in('cat d/e/whole; stat -c %a d/e/torn d/e/whole d/plain'), 'old whole\n600\n600\n600\n');
   stage.umount();
