@@ -2,19 +2,21 @@
 // that a mount that does not answer cannot hang the test.
 import { sh } from './daemon.js';
 
+/** Seconds. */
+const NEW_SINCE = Math.floor(Date.now() / 1000) - 3600;
 const XATTRS = `getfattr --absolute-names -h -R -P -d -m - -e hex . 2>/dev/null |
   awk '/^# file: /{f=substr($0,9);next} NF{print f " " $0}' | LC_ALL=C sort`;
 const CONTENT = 'find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum';
 
 /**
  * What a user sees below `dir`: type, mode, owner, size and links of what is not a directory, target, device numbers,
- * content and extended attributes. Modification times of files are in it when they are older than an hour: tests give
- * their layers old times, and what a test changes itself is new.
+ * content and extended attributes. Modification times of files are in it when they are older than an hour before this
+ * process began: tests give their layers old times, and what a test changes itself is new. (An hour before each look
+ * would have a file be new at one look and old at the next.)
  */
 export function tree(dir: string): string[] {
-  const attributes = String.raw`now=$(date +%s)
-    find . \( -type d -printf '%p d %m %U:%G\n' \) -o -printf '%p %y %m %U:%G %s %n %T@ %l\n' |
-    awk -v now="$now" '$2 != "d" { if ($7 > now - 3600) $7 = "new"; } { print }' | LC_ALL=C sort
+  const attributes = String.raw`find . \( -type d -printf '%p d %m %U:%G\n' \) -o -printf '%p %y %m %U:%G %s %n %T@ %l\n' |
+    awk -v since=${NEW_SINCE} '$2 != "d" { if ($7 > since) $7 = "new"; } { print }' | LC_ALL=C sort
     find . \( -type c -o -type b \) -exec stat -c '%n %t,%T' {} + | LC_ALL=C sort`;
   return sh(`${attributes}\n${CONTENT}\n${XATTRS}`, { cwd: dir }).split('\n');
 }

@@ -36,7 +36,7 @@ for (const each of seeds) {
     const small = process.env.LAMINA_SHRINK === '1' ? await shrink(sequence, subject, failed) : null;
     const { steps, finding } = small ?? failed;
     const layers = small === null ? '' : JSON.stringify([small.sequence.lowers, small.sequence.upper]);
-    sub.fail(`seed ${each}, operation ${finding.step}`, {
+    sub.fail(`seed ${each}, operation ${finding.step}: ${finding.what.slice(0, 300)}`, {
       options: sequence.variant,
       finding: finding.what,
       replay: `LAMINA_SEED=${each} LAMINA_OPS=${count} npx tap test/union/differential.test.ts --disable-coverage`,
