@@ -101,6 +101,7 @@ static constexpr Method kMethods[] = {
     {"pwrite", Call<pwriteCall>},
     {"copyFileRange", Call<copyFileRangeCall>},
     {"clone", Call<cloneCall>},
+    {"copyCached", Call<copyCached>},
     {"fsyncAsync", AsyncCall<fsyncCall>},
     {"syncfsAsync", AsyncCall<syncfsCall>},
     {"preadAsync", AsyncCall<preadCall>},

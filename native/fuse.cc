@@ -16,10 +16,11 @@ static int64_t readRequest(int fd, uint8_t* into, size_t room) {
   }
 }
 
-/** As readRequest, trying for `micros` microseconds while there is none. */
-static int64_t awaitRequest(int fd, uint8_t* into, size_t room, int64_t micros) {
+/** As readRequest, trying for `micros` microseconds while there is none; says in `waited` whether there was none at first. */
+static int64_t awaitRequest(int fd, uint8_t* into, size_t room, int64_t micros, bool* waited) {
   int64_t got = readRequest(fd, into, room);
   if (got != -EAGAIN || micros <= 0) return got;
+  *waited = true;
   const int64_t end = nowMicros() + micros;
   do {
     got = readRequest(fd, into, room);
@@ -33,12 +34,15 @@ static int64_t fuseReadCall(int fd, Bytes buffer, Ints starts, int64_t room, int
   size_t count = 0;
   size_t at = 0;
   starts.data[0] = 0;
+  bool waited = false;
   while (count < most && at + static_cast<size_t>(room) <= buffer.size) {
-    const int64_t got = awaitRequest(fd, buffer.data + at, buffer.size - at, count == 0 ? spinMicros : 0);
+    const int64_t got = awaitRequest(fd, buffer.data + at, buffer.size - at, count == 0 ? spinMicros : 0, &waited);
     if (got == -EAGAIN || got == 0) break;
     if (got < 0) return count > 0 ? static_cast<int64_t>(count) : got;
     at = (at + static_cast<size_t>(got) + 7) & ~static_cast<size_t>(7);
     starts.data[++count] = static_cast<int32_t>(at);
+    // It has only just come; its caller waits while we look whether another has.
+    if (waited) break;
   }
   return static_cast<int64_t>(count);
 }

@@ -129,8 +129,14 @@ export class Stat {
   get ctime(): number {
     return this.slots[18]!;
   }
+  set ctime(value: number) {
+    this.slots[18] = value;
+  }
   get ctimeNsec(): number {
     return this.slots[19]!;
+  }
+  set ctimeNsec(value: number) {
+    this.slots[19] = value;
   }
   get btime(): number {
     return this.slots[20]!;

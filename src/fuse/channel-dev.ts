@@ -56,7 +56,12 @@ export class DevChannel implements Channel {
   ) {
     this.spinMicros = options.spinMicros ?? SPIN_MICROS;
     this.pump = new Pump(
-      { take: spin => this.take(spin), deliver: count => this.deliver(count) },
+      {
+        take: spin => this.take(spin),
+        deliver: count => this.deliver(count),
+        behind: () => this.receiver!.behind,
+        catchUp: () => this.receiver!.catchUp(),
+      },
       this.spinMicros,
     );
     this.frame = this.newFrame();

@@ -35,13 +35,16 @@ export class MemoryChannel implements Channel {
     });
   }
 
-  /** Delivers one request; answers that need no wait have been sent when this returns. */
-  deliver(request: Uint8Array): void {
+  /** Delivers requests that have come together; answers that need no wait have been sent when this returns. */
+  deliver(...requests: readonly Uint8Array[]): void {
     if (this.receiver === undefined || this.closed) return;
-    const buffer = allocate((request.length + 7) & ~7);
-    buffer.set(request);
-    this.receiver.request(new Frame(buffer, () => undefined), 0, request.length);
+    for (const request of requests) {
+      const buffer = allocate((request.length + 7) & ~7);
+      buffer.set(request);
+      this.receiver.request(new Frame(buffer, () => undefined), 0, request.length);
+    }
     this.receiver.flush();
+    if (this.receiver.behind) this.receiver.catchUp();
   }
 
   write(buffer: Buffer, ends: Int32Array, count: number): void {

@@ -50,6 +50,8 @@ export class RingChannel implements Channel {
       {
         take: spin => this.take(spin),
         deliver: count => this.deliver(count),
+        behind: () => this.receiver.behind,
+        catchUp: () => this.receiver.catchUp(),
         leave: () => this.submit(),
       },
       options.spinMicros ?? SPIN_MICROS,
@@ -77,6 +79,10 @@ export class RingChannel implements Channel {
       get outstanding() {
         return receiver.outstanding;
       },
+      get behind() {
+        return receiver.behind;
+      },
+      catchUp: () => receiver.catchUp(),
     });
     if (this.failure !== undefined) throw this.failure;
   }

@@ -47,6 +47,10 @@ export interface Receiver {
   flush(): void;
   /** Answers that are still being worked on. */
   readonly outstanding: number;
+  /** Has something been put off that nobody waits for? A channel with nothing else to deliver calls `catchUp`. */
+  readonly behind: boolean;
+  /** Does what has been put off, and sends its answers. */
+  catchUp(): void;
 }
 
 /** A way around /dev/fuse that INIT can agree on. */

@@ -39,6 +39,8 @@ export class Context {
   dir: DirWriter<object>;
   /** Puts a file's content into the kernel's page cache; see KernelNotifier.store. */
   store: (nodeid: number, data: Buffer) => void = () => {};
+  /** The answer at hand tells the kernel the node's attributes; see KernelNotifier.told. */
+  told: (node: object) => void = () => {};
   terms: Terms = NO_TERMS;
 
   /** `cacheDirectories`: the kernel may keep listings, and invalidates them when it changes the directory. */

@@ -38,6 +38,11 @@ export class KernelNotifier implements Notifier<object> {
     this.stale.add(node);
   }
 
+  /** A notice of the node's attributes, if one was to go out, is not needed. */
+  told(node: object): void {
+    this.stale.delete(node);
+  }
+
   data(node: object): void {
     const id = this.nodes.idOf(node);
     if (id !== 0) this.aside(inode(id, 0));

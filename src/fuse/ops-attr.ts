@@ -31,6 +31,7 @@ export function statx(c: Context, r: Request): Answer {
 
 export function setattr(c: Context, r: Request): Answer {
   const { stat } = c;
+  const node = c.node(r.nodeid);
   const valid = r.u32(SETATTR_IN.valid);
   const handle = (valid & FATTR.FH) === 0 ? null : c.files.file(r.u64(SETATTR_IN.fh));
   if ((valid & FATTR.SIZE) !== 0 && r.u64(SETATTR_IN.size) > Number.MAX_SAFE_INTEGER) return -E.EFBIG;
@@ -46,9 +47,15 @@ export function setattr(c: Context, r: Request): Answer {
     change.mtime = time(r, valid & FATTR.MTIME_NOW, SETATTR_IN.mtime, SETATTR_IN.mtimeNsec);
   }
   if ((valid & FATTR.KILL_SUIDGID) !== 0) change.killPrivileges = true;
-  const done = c.fs.setattr(c.who(r), c.node(r.nodeid), handle, change, stat);
-  if (done === undefined) return c.attributes(stat);
-  return done.then(() => () => c.attributes(stat));
+  const done = c.fs.setattr(c.who(r), node, handle, change, stat);
+  if (done === undefined) return told(c, node, stat);
+  return done.then(() => () => told(c, node, stat));
+}
+
+/** The answer has the node's attributes, so no notice of them has to go out. */
+function told(c: Context, node: object, stat: Stat): number {
+  c.told(node);
+  return c.attributes(stat);
 }
 
 function time(r: Request, now: number, sec: number, nsec: number): FileTime {

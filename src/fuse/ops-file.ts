@@ -58,6 +58,11 @@ export function open(c: Context, r: Request): Answer {
   return admit(c, id, opened, 0);
 }
 
+/** Does an OPEN change nothing? */
+export function onlyReads(r: Request): boolean {
+  return r.length >= OPEN_IN.words && (r.u32(OPEN_IN.flags) & (O.ACCMODE | O.TRUNC)) === O.RDONLY;
+}
+
 export function create(c: Context, r: Request): Answer {
   const { stat } = c;
   const parent = c.node(r.nodeid);

@@ -18,6 +18,10 @@ export interface Source {
   take(spinMicros: number): number;
   /** Has them answered; false when this is not the time for looking: answers are being waited for elsewhere. */
   deliver(count: number): boolean;
+  /** Has something been put off that nobody waits for? */
+  behind(): boolean;
+  /** Has that done. */
+  catchUp(): void;
   /** The loop ends before all has been taken. */
   leave?(): void;
 }
@@ -59,7 +63,7 @@ export class Pump {
         break;
       }
       const spin = looking && this.pause === 0 ? this.spinMicros : 0;
-      const count = this.source.take(spin);
+      const count = this.next(spin);
       if (count <= 0) {
         if (count === 0 && spin > 0) this.lookedInVain();
         break;
@@ -71,6 +75,15 @@ export class Pump {
       looking = this.source.deliver(count);
     }
     this.running = false;
+  }
+
+  /** Takes what comes next; when nothing comes, this is the time for what was put off. */
+  private next(spin: number): number {
+    const { source } = this;
+    const count = source.take(spin);
+    if (count !== 0 || !source.behind()) return count;
+    source.catchUp();
+    return source.take(0);
   }
 
   /** Takes nothing any more. */

@@ -85,15 +85,16 @@ export class Reply {
     this.advance(HEADER + length);
   }
 
-  /** Sends the finished messages. */
-  flush(): void {
+  /** Sends the finished messages; false when there are none. */
+  flush(): boolean {
     const count = this.count;
-    if (count === 0) return;
+    if (count === 0) return false;
     const { first, space } = this;
     this.count = 0;
     this.first = 0;
     this.start = 0;
     this.send(first === 0 ? space.buffer : space.buffer.subarray(first), this.ends, count);
+    return true;
   }
 
   /** The answer at hand goes on filling this buffer while others are sent. */

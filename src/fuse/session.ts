@@ -4,6 +4,7 @@ import { E, SysError } from '../base/index.js';
 import type { Channel, Frame, Receiver } from './channel.js';
 import { type Answer, Context, type Encode } from './context.js';
 import type { FileSystem } from './filesystem.js';
+import { LateRequests } from './late.js';
 import { IN_HEADER, INIT_IN_SHORT_WORDS } from './layout.js';
 import { negotiate, type Wishes } from './negotiate.js';
 import { KernelNotifier } from './notify.js';
@@ -57,6 +58,7 @@ export class Session implements Receiver {
   private started = false;
   private settled: (() => void) | undefined;
   private noticesDue = false;
+  private readonly late = new LateRequests();
 
   constructor(
     private readonly fs: FileSystem,
@@ -76,6 +78,7 @@ export class Session implements Receiver {
       options.onError ?? ((error, operation) => process.emitWarning(`${operation}: ${String(error)}`));
     this.notifier = new KernelNotifier(this.context.nodes, channel, () => this.flushSoon());
     this.context.store = (id, data) => this.notifier.store(id, data);
+    this.context.told = node => this.notifier.told(node);
   }
 
   async serve(): Promise<void> {
@@ -87,16 +90,38 @@ export class Session implements Receiver {
   }
 
   request(frame: Frame, start: number, end: number): void {
-    const { current: request, reply } = this;
+    const { current: request } = this;
     if (end - start < HEADER_BYTES) {
       this.refuse(frame, start, end);
       return;
     }
     request.load(frame, start, end);
+    const row = this.rows[request.opcode];
+    if (row?.late === true && this.started && this.late.keep(frame, start, end)) return;
+    if (this.late.waiting && !(row?.overtakes?.(request) ?? false)) {
+      this.catchUp();
+      request.load(frame, start, end);
+    }
+    this.perform(request, row);
+  }
+
+  get behind(): boolean {
+    return this.late.waiting;
+  }
+
+  catchUp(): void {
+    const { current: request } = this;
+    this.late.take((frame, start, end) => {
+      request.load(frame, start, end);
+      this.perform(request, this.rows[request.opcode]);
+    });
+    this.flush();
+  }
+
+  private perform(request: Request, row: Row | undefined): void {
     const low = request.uniqueLow;
     const high = request.uniqueHigh;
     const opcode = request.opcode;
-    const row = this.rows[opcode];
     let answer: Answer;
     try {
       if (row === undefined || !this.started) answer = this.special(opcode);
@@ -106,15 +131,17 @@ export class Session implements Receiver {
       answer = this.errno(error, opcode);
     }
     if (typeof answer !== 'number') this.later(answer, low, high, opcode, row);
-    else if (row?.silent !== true) reply.finish(low, high, answer);
+    else if (row?.silent !== true) this.reply.finish(low, high, answer);
   }
 
   flush(): void {
-    this.reply.flush();
+    const answered = this.reply.flush();
     if (this.noticesDue) {
       this.noticesDue = false;
       this.notifier.flush();
     }
+    // While whoever has been answered wakes up.
+    if (answered && this.late.waiting) this.catchUp();
   }
 
   /** INIT, what comes before it, and what has no row. */

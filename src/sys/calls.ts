@@ -30,7 +30,7 @@ export const {
 } = native;
 
 /** Data of open files. */
-export const { pread, preadNowait, pwrite, copyFileRange, clone } = native;
+export const { pread, preadNowait, pwrite, copyFileRange, clone, copyCached } = native;
 
 /** Extended attributes into the caller's own buffers. */
 export const { getxattrat, setxattrat, listxattrat, removexattrat } = native;

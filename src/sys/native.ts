@@ -66,6 +66,11 @@ export interface Native extends SocketCalls {
   copyFileRange(src: number, srcOffset: number, dst: number, dstOffset: number, length: number): number;
   /** FICLONE. */
   clone(dst: number, src: number): number;
+  /**
+   * Makes the empty file `dst` a copy of the first `size` bytes of `src`, if those are at most 64 KiB without holes and in the page
+   * cache: else -EAGAIN, with `dst` as it was.
+   */
+  copyCached(src: number, dst: number, size: number): number;
 
   // Extended attributes; the path is relative to dirfd and a final symlink is never followed. Path "" means the
   // descriptor (O_PATH too). Uses the *xattrat calls of Linux 6.13, or O_PATH and /proc/self/fd before.

@@ -5,42 +5,33 @@ import { openForReading, type RealDir, readMarks } from '../layer/index.js';
 import {
   AT,
   close,
-  copyFileAsync,
   fsync,
-  fsyncAsync,
   linkat,
   mkdirat,
-  mknodat,
   O,
   openChild,
   openPath,
-  readlinkat,
   renameat2,
   statx,
-  symlinkat,
   UTIME,
   unlinkat,
   utimensat,
 } from '../sys/index.js';
+import { keepChangeTime } from './changetime.js';
 import { copyAttributes, setTimes } from './copyattrs.js';
-import { carryFlags, type Despite, flagsToCarry, refuseProtected } from './fileflags.js';
-import { openReal } from './io.js';
+import { copyData, openLower } from './copydata.js';
+import { type Despite, flagsToCarry, refuseProtected } from './fileflags.js';
 import { isInIndex, moveToIndex, noteLowerNlink, noteNlink } from './links.js';
-import { completeData, dropData, makeMetacopy, openData } from './metacopy.js';
+import { completeData, dropData, makeMetacopy } from './metacopy.js';
 import { Dir, type Node } from './node.js';
 import { handleOf, writeOrigin } from './origin.js';
 import { dropPrivilegesAt } from './privileges.js';
 import type { Quota } from './quota.js';
 import type { Stack } from './stack.js';
+import { abandon, name, type Unborn, unbornFile, unbornSpecial } from './unborn.js';
 
 const parentStat = new Stat();
-const linkTarget = Buffer.alloc(4096);
-
-/** A copy that has no name yet: an O_TMPFILE descriptor, or a temporary name in work. */
-interface Unborn {
-  readonly fd: number;
-  readonly temp: ByteString | null;
-}
+const placedStat = new Stat();
 
 export interface CopyHow {
   /** The caller truncates the file anyway: no data is copied. */
@@ -61,7 +52,7 @@ export interface CopyHow {
  */
 export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Promise<void> {
   stack.writable();
-  if (node instanceof Dir) return copyUpDir(stack, node);
+  if (node instanceof Dir) return toChange(stack, node);
   if (node.isUpper()) {
     // Its data is on its way; what it is then is asked again.
     if (node.copying !== null) return node.copying.then(() => copyUp(stack, node, how));
@@ -87,7 +78,11 @@ export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Prom
     return;
   }
   if (how.metadataOnly === true && copyMetadata(stack, node, stat)) return;
-  node.copying = copyData(stack, node, stat, how.durable === true).finally(() => {
+  const copying = copyData(stack, node, stat, how.durable === true, unborn => {
+    bear(stack, node, stat, unborn);
+  });
+  if (copying === undefined) return;
+  node.copying = copying.finally(() => {
     node.copying = null;
     stack.shrink(node);
   });
@@ -124,8 +119,14 @@ function copyMetadata(stack: Stack, node: Node, stat: Stat): boolean {
   return true;
 }
 
+/** Makes sure that the directory is in the upper, for a change that users make of it. */
+export function toChange(stack: Stack, dir: Dir): void {
+  copyUpDir(stack, dir);
+  dir.keptChangeTime = null;
+}
+
 /** Copies a directory (and those above it) without its entries. */
-export function copyUpDir(stack: Stack, dir: Dir): void {
+function copyUpDir(stack: Stack, dir: Dir): void {
   if (dir.isUpper()) return;
   const upper = stack.writable();
   const parent = dir.parent;
@@ -156,6 +157,8 @@ export function copyUpDir(stack: Stack, dir: Dir): void {
   dir.defaultAcl = readMarks(real, stack.xattrNames.namespace, true).defaultAcl;
   dir.impure = false;
   dir.redirect = null;
+  ok(statx(real.fd(), '', AT.EMPTY_PATH, placedStat.slots), dir.describe());
+  keepChangeTime(dir, stat, placedStat);
   stack.meter?.cameDir(dir);
   stack.notify.attributes(dir);
 }
@@ -173,104 +176,6 @@ function syncDirectory(dir: RealDir): void {
   close(fd);
   dir.release();
   ok(rc, dir.describe());
-}
-
-async function copyData(stack: Stack, node: Node, stat: Stat, durable: boolean): Promise<void> {
-  if (stack.quota === null) return copyWithin(stack, node, stat, durable, () => {});
-  const { block } = stack.quota;
-  const takes = Math.min(stat.blocks * 512, Math.ceil(stat.size / block) * block);
-  const ended = await stack.quota.fit(takes, 1, `copy-up of ${node.describe()}`);
-  return copyWithin(stack, node, stat, true, ended).finally(ended);
-}
-
-/** `copied` is called when the copy is complete and about to get its name. */
-async function copyWithin(
-  stack: Stack,
-  node: Node,
-  stat: Stat,
-  durable: boolean,
-  copied: () => void,
-): Promise<void> {
-  const source = openLower(node);
-  let unborn: Unborn;
-  try {
-    unborn = unbornFile(stack);
-  } catch (error) {
-    close(source);
-    throw error;
-  }
-  const flags = flagsToCarry(source);
-  // A copy with several names, or that cannot be changed afterwards, is no member of a group.
-  const grouped = !durable && stack.group !== null && stat.nlink === 1 && flags === 0;
-  let rc = await copyFileAsync(source, unborn.fd, stat.size, stack.behaviour.syncCopies && !grouped);
-  close(source);
-  const taken = rc >= 0 && grouped && node.parent !== null && stack.group!.take(unborn.fd);
-  if (rc >= 0 && grouped && !taken) rc = await fsyncAsync(unborn.fd, false);
-  if (rc < 0) {
-    abandon(stack, unborn);
-    throw new SysError(-rc, `copy-up of ${node.describe()}`);
-  }
-  crashPoint('copyup:data');
-  copied();
-  bear(stack, node, stat, unborn);
-  node.data = null;
-  if (taken) stack.group!.took(node);
-  carryFlags(node, flags);
-  if (stack.behaviour.syncAll && node.parent !== null) await makeDurable(node, node.parent);
-}
-
-/** fsync=strict: the copy's attributes and its name are on disk too before the caller goes on. */
-async function makeDurable(node: Node, parent: Dir): Promise<void> {
-  const fds = [openReal(node, O.RDONLY | O.NONBLOCK), openForReading(parent.upper())];
-  const results = await Promise.all(fds.map(fd => fsyncAsync(fd, false)));
-  for (const fd of fds) close(fd);
-  for (const rc of results) ok(rc, `copy-up of ${node.describe()}`);
-}
-
-/** Opens the data of a lower file so that reading leaves no trace. */
-export function openLower(node: Node): number {
-  if (node.data !== null) return ok(openData(node.data, O.RDONLY | O.NONBLOCK), node.describe());
-  const layer = node.real.layer;
-  const fd = openChild(
-    node.real.fd(),
-    node.realName,
-    O.RDONLY | O.NONBLOCK | (layer.noatime ? O.NOATIME : 0),
-    0,
-  );
-  if (fd !== -E.EPERM || !layer.noatime) return ok(fd, node.describe());
-  return ok(openChild(node.real.fd(), node.realName, O.RDONLY | O.NONBLOCK, 0), node.describe());
-}
-
-function unbornFile(stack: Stack): Unborn {
-  const upper = stack.writable();
-  if (upper.abilities.tmpfile) {
-    return {
-      fd: ok(openChild(upper.work.rootFd, '.', O.TMPFILE | O.RDWR, 0o600), upper.work.path),
-      temp: null,
-    };
-  }
-  const temp = upper.temporaryName();
-  const flags = O.RDWR | O.CREAT | O.EXCL;
-  return { fd: ok(openChild(upper.work.rootFd, temp, flags, 0o600), upper.work.path), temp };
-}
-
-function unbornSpecial(stack: Stack, node: Node, stat: Stat): Unborn {
-  const upper = stack.writable();
-  const work = upper.work.rootFd;
-  const temp = upper.temporaryName();
-  if (node.type === DT.LNK) {
-    const length = ok(readlinkat(node.fd(), node.leaf(), linkTarget), node.describe());
-    ok(symlinkat(linkTarget.toString('latin1', 0, length), work, temp), node.describe());
-  } else {
-    const mode = (stat.mode & S.IFMT) | 0o600;
-    ok(mknodat(work, temp, mode, stat.rdevMajor, stat.rdevMinor), node.describe());
-  }
-  return { fd: -1, temp };
-}
-
-function abandon(stack: Stack, unborn: Unborn): void {
-  if (unborn.fd >= 0) close(unborn.fd);
-  if (unborn.temp !== null) stack.upper!.discard(unborn.temp);
 }
 
 /** Gives the finished copy its attributes and its names. Not interrupted by anything. */
@@ -347,12 +252,6 @@ function nameThroughIndex(stack: Stack, node: Node, stat: Stat, unborn: Unborn, 
   linkLowerNames(stack, node);
 }
 
-/** Puts the copy under a name: by a link where it has none, else by a rename. */
-function name(stack: Stack, unborn: Unborn, dirfd: number, as: ByteString): number {
-  if (unborn.temp !== null) return renameat2(stack.upper!.work.rootFd, unborn.temp, dirfd, as, 0);
-  return linkat(AT.FDCWD, `/proc/self/fd/${unborn.fd}`, dirfd, as, AT.SYMLINK_FOLLOW);
-}
-
 /**
  * Gives an indexed file its known names in the upper, so that they show it to those who do not read the index too.
  * True when there was something to do.
@@ -371,7 +270,7 @@ function linkLowerNames(stack: Stack, node: Node): boolean {
   return true;
 }
 
-/** Adds an entry to an upper directory as copy-up does: the directory's times stay, and it is impure from then on. */
+/** Adds an entry to an upper directory as copy-up does: the directory keeps its times, and is impure from then on. */
 function place(stack: Stack, parent: Dir, add: (dirfd: number) => number, as: ByteString): void {
   stack.meter?.watch(parent);
   const real: RealDir = parent.upper();
@@ -379,9 +278,12 @@ function place(stack: Stack, parent: Dir, add: (dirfd: number) => number, as: By
   ok(statx(real.fd(), '', AT.EMPTY_PATH, parentStat.slots), parent.describe());
   ok(add(real.fd()), `copy-up to ${parent.describe()}/${as}`);
   setTimes(real.fd(), '', parentStat);
+  ok(statx(real.fd(), '', AT.EMPTY_PATH, placedStat.slots), parent.describe());
+  keepChangeTime(parent, parentStat, placedStat);
+  // What else may be new.
+  if (placedStat.size !== parentStat.size || placedStat.nlink !== parentStat.nlink)
+    stack.notify.attributes(parent);
   stack.meter?.settle(parent);
-  // Its change time is new all the same; tar calls a file changed when that moves under it.
-  stack.notify.attributes(parent);
   parent.cover(as);
   parent.version++;
 }

@@ -19,7 +19,7 @@ import {
   symlinkat,
 } from '../sys/index.js';
 import { type Inherited, inherit, setInherited } from './acl.js';
-import { copyUp, copyUpDir, markImpure } from './copyup.js';
+import { copyUp, markImpure, toChange } from './copyup.js';
 import { changeNlink, isInIndex, noteNlink } from './links.js';
 import { readStat, show } from './lookup.js';
 import { find } from './merge.js';
@@ -70,7 +70,7 @@ function makeNew(
   stack.writable();
   checkNew(parent, name);
   stack.quota?.admitName(`${parent.describe()}/${name}`);
-  copyUpDir(stack, parent);
+  toChange(stack, parent);
   stack.meter?.watch(parent);
   const isDirectory = (mode & S.IFMT) === S.IFDIR;
   const what = `${parent.describe()}/${name}`;
@@ -282,7 +282,7 @@ export function makeUnnamed(
   if (!upper.abilities.tmpfile) throw new SysError(E.EOPNOTSUPP, 'O_TMPFILE on this upper directory');
   if (parent.isUnlinked() && parent !== stack.root) throw new SysError(E.ENOENT, parent.describe());
   stack.quota?.admitName(parent.describe());
-  copyUpDir(stack, parent);
+  toChange(stack, parent);
   const masked = S.IFREG | ((parent.defaultAcl ? mode : mode & ~caller.umask) & 0o7777);
   const real = realMode(stack, masked) & 0o7777;
   const openFlags = (flags & ~(O.CREAT | O.EXCL)) | O.TMPFILE;
@@ -315,7 +315,7 @@ export function makeLink(
 
 function linkNow(stack: Stack, node: Node, parent: Dir, name: ByteString, out: Stat): Node {
   checkNew(parent, name);
-  copyUpDir(stack, parent);
+  toChange(stack, parent);
   const upper = stack.upper!;
   markImpure(stack, parent);
   if (node.type === DT.CHR) upper.markVeils(parent.upper());

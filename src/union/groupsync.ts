@@ -15,7 +15,9 @@ import type { Node } from './node.js';
 import type { Stack } from './stack.js';
 
 /** Copies that may wait for one sync; further ones are synced one by one. */
-const LARGEST = 512;
+const LARGEST = 4096;
+/** Notes taken off before requests get their turn. */
+const AT_A_TIME = 64;
 
 /** Copies under one mark. */
 interface Batch {
@@ -118,7 +120,11 @@ export class GroupSync {
       this.failed = true;
     } else {
       crashPoint('groupsync:synced');
-      for (const node of batch.nodes) this.clear(node);
+      let count = 0;
+      for (const node of batch.nodes) {
+        this.clear(node);
+        if (++count % AT_A_TIME === 0) await new Promise(setImmediate);
+      }
       unmarkUnsynced(this.upper, batch.mark);
       crashPoint('groupsync:unmarked');
     }

@@ -2,6 +2,7 @@
 import { type ByteString, DT, E, S, Stat, SysError } from '../base/index.js';
 import { type RealDir, readMarks } from '../layer/index.js';
 import { AT, statx } from '../sys/index.js';
+import { showChangeTime } from './changetime.js';
 import { linkedUpper, lowerLinks } from './links.js';
 import { followRedirect } from './lowerwalk.js';
 import { find } from './merge.js';
@@ -53,6 +54,7 @@ export function show(stack: Stack, node: Node, out: Stat): void {
   // Veiled: see layer/spelling.ts.
   if (node.type === DT.CHR && (out.mode & S.IFMT) !== S.IFCHR) out.mode = S.IFCHR | (out.mode & 0o7777);
   if (node instanceof Dir) {
+    showChangeTime(node, out);
     if (node.isUnlinked() && node !== stack.root) out.nlink = 0;
     else if (node.isMerged() || stack.behaviour.staticNlink) out.nlink = 1;
   } else if (node.links !== null && node.links.nlink >= 0) out.nlink = node.links.nlink;

@@ -4,6 +4,7 @@ import { type ByteString, DT } from '../base/index.js';
 import { SESSION_SLOT } from '../fuse/index.js';
 import type { RealDir } from '../layer/index.js';
 import { close } from '../sys/index.js';
+import type { KeptChangeTime } from './changetime.js';
 import type { NameOrder } from './nameorder.js';
 
 /** A name of a merged directory that nobody has asked for yet. */
@@ -224,6 +225,8 @@ export class Dir extends Node {
   /** The upper directory may hold files whose inode numbers come from elsewhere. */
   impure = false;
   defaultAcl = false;
+  /** Of a directory that nobody has changed since it last got a copied-up entry. */
+  keptChangeTime: KeptChangeTime | null = null;
   /** A listing on a worker is on its way. */
   listing: Promise<void> | null = null;
 

@@ -2,7 +2,7 @@
 // kept by descriptor for whoever has it open.
 import { type ByteString, crashPoint, E, ok, SysError } from '../base/index.js';
 import { AT, O, openChild, renameat2, unlinkat } from '../sys/index.js';
-import { copyUp, copyUpDir } from './copyup.js';
+import { copyUp, toChange } from './copyup.js';
 import { refuseProtected } from './fileflags.js';
 import { changeNlink, isInIndex, noteNlink } from './links.js';
 import { lookupExisting } from './lookup.js';
@@ -46,7 +46,7 @@ function unlinkFreely(stack: Stack, node: Node, parent: Dir, name: ByteString): 
 }
 
 function unlinkNow(stack: Stack, node: Node, parent: Dir, name: ByteString): void {
-  copyUpDir(stack, parent);
+  toChange(stack, parent);
   const { whiteouts } = stack.upper!;
   const inUpper = isNameInUpper(node, parent, name);
   const hides = !inUpper || parent.isCovered(name);
@@ -126,7 +126,7 @@ function rmdirFreely(stack: Stack, dir: Dir, parent: Dir, name: ByteString): voi
 
 function rmdirNow(stack: Stack, dir: Dir, parent: Dir, name: ByteString): void {
   checkEmpty(dir);
-  copyUpDir(stack, parent);
+  toChange(stack, parent);
   const upper = stack.upper!;
   const real = parent.upper();
   const inUpper = dir.isUpper();

@@ -5,7 +5,7 @@ import type { Caller } from '../fuse/index.js';
 import { isReservedName } from '../layer/index.js';
 import { AT, mkdirat, RENAME, renameat2, statx } from '../sys/index.js';
 import { copyAttributes } from './copyattrs.js';
-import { copyUp, copyUpDir, markImpure } from './copyup.js';
+import { copyUp, markImpure, toChange } from './copyup.js';
 import { makeVeiled } from './create.js';
 import { refuseProtected } from './fileflags.js';
 import { changeNlink, noteNlink } from './links.js';
@@ -127,8 +127,8 @@ function renameReally(
   exchange: boolean,
 ): void {
   if (target instanceof Dir && !exchange) checkEmpty(target);
-  copyUpDir(stack, from.parent);
-  copyUpDir(stack, to.parent);
+  toChange(stack, from.parent);
+  toChange(stack, to.parent);
   copyUp(stack, source);
   markImpure(stack, to.parent);
   if (source.type === DT.CHR) stack.upper!.markVeils(to.parent.upper());

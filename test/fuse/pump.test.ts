@@ -14,6 +14,8 @@ class Counted implements Source {
   luck = false;
   leaves = 0;
   idle = true;
+  putOff = 0;
+  readonly order: string[] = [];
 
   constructor(spinMicros: number) {
     this.pump = new Pump(this, spinMicros, () => this.preempted);
@@ -28,7 +30,17 @@ class Counted implements Source {
   }
 
   deliver(): boolean {
+    this.order.push('request');
     return this.idle;
+  }
+
+  behind(): boolean {
+    return this.putOff > 0;
+  }
+
+  catchUp(): void {
+    this.order.push('late');
+    this.putOff--;
   }
 
   leave(): void {
@@ -63,6 +75,15 @@ t.test('after looks in vain it does without, then tries again', async t => {
   t.same(looked.slice(0, 4), [true, true, true, true]);
   t.same(new Set(looked.slice(4, 35)), new Set([false]));
   t.ok(looked.slice(35, 40).includes(true));
+});
+
+t.test('what was put off is done when nothing comes', async t => {
+  const source = new Counted(40);
+  source.putOff = 1;
+  source.left = 2;
+  source.pump.wake();
+  t.same(source.order, ['request', 'request', 'late']);
+  t.same(source.spins, [0, 40, 40, 0]);
 });
 
 t.test('looks that cost others their CPU are given up', async t => {

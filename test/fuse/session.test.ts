@@ -1,7 +1,7 @@
 // The session's books and its answers that come later: lookups and forgets, interleaving, errors, the end.
 import t from 'tap';
 import { type ByteString, E, S, SysError } from '../../src/base/index.js';
-import { protocol } from '../../src/fuse/index.js';
+import { layout, protocol } from '../../src/fuse/index.js';
 import { O } from '../../src/sys/index.js';
 import { scratch } from '../support/cleanup.js';
 import { allFlags, Body, FuseWire } from '../support/fuse-wire.js';
@@ -54,6 +54,64 @@ t.test('lookups are counted, and forgetting them empties the tables', async t =>
   t.ok(again.generation > 0, 'an id that is given again has another generation');
   client.wire.forget(again.nodeid, 1);
   t.equal(nodes.size, 1);
+});
+
+/** Notes the order in which it is asked. */
+class Noting extends Mirror {
+  readonly order: string[] = [];
+  override lookup(...args: Parameters<Mirror['lookup']>): ReturnType<Mirror['lookup']> {
+    this.order.push('lookup');
+    return super.lookup(...args);
+  }
+  override mkdir(...args: Parameters<Mirror['mkdir']>): ReturnType<Mirror['mkdir']> {
+    this.order.push('mkdir');
+    return super.mkdir(...args);
+  }
+  override open(...args: Parameters<Mirror['open']>): ReturnType<Mirror['open']> {
+    this.order.push('open');
+    return super.open(...args);
+  }
+  override release(...args: Parameters<Mirror['release']>): void {
+    this.order.push('release');
+    super.release(...args);
+  }
+}
+
+t.test('a release waits until what needs no room has been answered', async t => {
+  const { client, fs } = await fixture(t, {}, {}, (dir, options) => new Noting(dir, options));
+  const { order } = fs as Noting;
+  const { wire } = client;
+  await client.writeFile('/f', 'x');
+  const { nodeid } = await wire.lookup(1, 'f');
+  const release = async (): Promise<readonly [number, number, Buffer]> => {
+    const { fh } = await wire.open(nodeid, O.RDONLY);
+    order.length = 0;
+    return [OP.RELEASE, nodeid, new Body(layout.RELEASE_IN.words).set64(layout.RELEASE_IN.fh, fh).done()];
+  };
+  const look = [OP.LOOKUP, 1, new Body(0).text('f').done()] as const;
+  const make = (name: string) =>
+    [
+      OP.MKDIR,
+      1,
+      new Body(layout.MKDIR_IN.words).set(layout.MKDIR_IN.mode, 0o755).text(name).done(),
+    ] as const;
+  const opening = (flags: number) =>
+    [OP.OPEN, nodeid, new Body(layout.OPEN_IN.words).set(layout.OPEN_IN.flags, flags).done()] as const;
+  await wire.callAll(await release(), look, look);
+  t.same(order, ['lookup', 'lookup', 'release'], 'done once the others are');
+  await wire.callAll(await release(), make('d'));
+  t.same(order, ['release', 'mkdir'], 'what needs room comes after it');
+  await wire.callAll(await release(), look, make('e'), look);
+  t.same(order, ['lookup', 'release', 'mkdir', 'lookup']);
+  await wire.callAll(await release(), opening(O.RDONLY));
+  t.same(order, ['open', 'release'], 'an open for reading may come first');
+  await wire.callAll(await release(), opening(O.WRONLY));
+  t.same(order, ['release', 'open'], 'one for writing may not');
+  const late = await release();
+  await wire.callAll(late);
+  t.same(order, ['release'], 'with nothing else to do it is done');
+  await wire.callAll(...(await Promise.all(Array.from({ length: 300 }, release))));
+  t.equal(order.filter(what => what === 'release').length, 300, 'many at once');
 });
 
 t.test('a node stays until its last lookup is taken back', async t => {

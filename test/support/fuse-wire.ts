@@ -168,6 +168,23 @@ export class FuseWire {
     });
   }
 
+  /** Sends requests that come together, and resolves to the bodies of their answers. */
+  callAll(
+    ...requests: readonly (readonly [opcode: number, nodeid: number, body: Buffer])[]
+  ): Promise<Buffer[]> {
+    const messages: Buffer[] = [];
+    const answers = requests.map(([opcode, nodeid, body]) => {
+      this.unique += 2;
+      const unique = this.unique;
+      messages.push(this.encode(opcode, nodeid, body, unique));
+      return new Promise<Buffer>((resolve, reject) => {
+        this.waiting.set(unique, { resolve, reject, what: `${opcode} node ${nodeid}` });
+      });
+    });
+    this.channel.deliver(...messages);
+    return Promise.all(answers);
+  }
+
   /** Sends a request that has no answer. */
   send(opcode: number, nodeid: number, body: Buffer): void {
     this.unique += 2;

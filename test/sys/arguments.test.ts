@@ -36,6 +36,7 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   pwrite: 'nbnnn',
   copyFileRange: 'nnnnn',
   clone: 'nn',
+  copyCached: 'nnn',
   getxattrat: 'nssb',
   setxattrat: 'nssbn',
   listxattrat: 'nsb',

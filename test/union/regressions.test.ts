@@ -135,3 +135,18 @@ const PLAY = `
   "$NODE" checkout/dist/cli/main.js mount -o lowerdir=l1,upperdir=upper,workdir=work mnt
   cat mnt/d/f; ls mnt/d 2>/dev/null || echo no listing; cat mnt/d/other 2>/dev/null || echo no other
   fusermount3 -u mnt`;
+
+void t.test('a directory keeps its change time when its files are copied up, and changes with it', t => {
+  const stage = setStage(t, laminafs, { layers: 'mkdir l1/d; echo f >l1/d/f; echo g >l1/d/g' });
+  stage.mount();
+  const changed = (): string => stage.in('stat -c %z d');
+  const before = changed();
+  stage.in('chmod 600 d/f; echo more >>d/g; stat d/f d/g');
+  t.equal(changed(), before, 'copies are no change');
+  for (const change of ['chmod 700 d', 'touch d/new', 'rm d/f', 'setfattr -n user.x -v y d', 'mv d/g d/h']) {
+    const last = changed();
+    stage.in(change);
+    t.not(changed(), last, change);
+  }
+  t.end();
+});
