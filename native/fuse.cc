@@ -1,6 +1,7 @@
 // /dev/fuse: batches of requests in, batches of replies out, and the backing files of passthrough.
 #include <unistd.h>
 
+#include "async.h"
 #include "clock.h"
 #include "linux.h"
 #include "subjects.h"
@@ -64,6 +65,15 @@ static int64_t fuseWriteCall(int fd, Bytes buffer, Ints ends, int count, Ints re
   return count;
 }
 
+/** Syncs `fd` and answers the request with what came of it, which is also returned: nobody waits for another thread in between. */
+static int64_t fuseSyncCall(int fuseFd, int fd, bool datasync, unsigned uniqueLow, unsigned uniqueHigh) {
+  const int64_t rc = result(datasync ? fdatasync(fd) : fsync(fd));
+  const uint32_t answer[4] = {sizeof answer, static_cast<uint32_t>(static_cast<int32_t>(rc)), uniqueLow, uniqueHigh};
+  while (write(fuseFd, answer, sizeof answer) < 0 && errno == EINTR) {
+  }
+  return rc;
+}
+
 static int64_t fuseBackingOpenCall(int fuseFd, int fd) {
   const FuseBackingMap map{fd, 0, 0};
   return result(ioctl(fuseFd, kFuseBackingOpen, &map));
@@ -74,6 +84,7 @@ static int64_t fuseBackingCloseCall(int fuseFd, unsigned id) { return result(ioc
 static constexpr Method kMethods[] = {
     {"fuseRead", Call<fuseReadCall>},
     {"fuseWrite", Call<fuseWriteCall>},
+    {"fuseSyncAsync", AsyncCall<fuseSyncCall>},
     {"fuseBackingOpen", Call<fuseBackingOpenCall>},
     {"fuseBackingClose", Call<fuseBackingCloseCall>},
 };

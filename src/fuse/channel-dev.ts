@@ -93,16 +93,33 @@ export class DevChannel implements Channel {
 
   async writeAside(message: Buffer): Promise<void> {
     if (this.closed) return;
-    this.aside++;
     // The offset means nothing to /dev/fuse.
-    const rc = await native.pwriteAsync(this.fd, message, 0, message.length, 0);
-    this.aside--;
+    const rc = await this.usedAside(native.pwriteAsync(this.fd, message, 0, message.length, 0));
     if (rc < 0) this.refused(rc);
+  }
+
+  syncAndAnswer(
+    fd: number,
+    datasync: boolean,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): Promise<number> | undefined {
+    if (this.closed) return undefined;
+    return this.usedAside(native.fuseSyncAsync(this.fd, fd, datasync, uniqueLow, uniqueHigh));
+  }
+
+  /** The descriptor stays open for as long as a worker uses it. */
+  private async usedAside(work: Promise<number>): Promise<number> {
+    this.aside++;
+    const rc = await work;
+    this.aside--;
     if (this.closed && this.aside === 0) native.close(this.fd);
+    return rc;
   }
 
   kick(): void {
-    if (this.watch !== undefined) this.pump.run();
+    // Whoever waited for what was answered may soon ask again.
+    if (this.watch !== undefined) this.pump.run(this.receiver!.outstanding === 0);
   }
 
   /** Does anybody still have what is mounted? The kernel has cut the connection by the time the last unmount returns. */

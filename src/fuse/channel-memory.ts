@@ -60,6 +60,10 @@ export class MemoryChannel implements Channel {
     this.options.onMessage(message);
   }
 
+  syncAndAnswer(): undefined {
+    return undefined;
+  }
+
   kick(): void {
     // Requests are handled as they are delivered; there is nothing to look for.
   }

@@ -111,8 +111,17 @@ export class RingChannel implements Channel {
     return this.dev.writeAside(message);
   }
 
+  syncAndAnswer(
+    fd: number,
+    datasync: boolean,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): Promise<number> | undefined {
+    return this.overRing ? undefined : this.dev.syncAndAnswer(fd, datasync, uniqueLow, uniqueHigh);
+  }
+
   kick(): void {
-    if (this.overRing) this.pump.run();
+    if (this.overRing) this.pump.run(this.receiver.outstanding === 0);
     else this.dev.kick();
   }
 

@@ -74,6 +74,16 @@ export interface Channel {
   write(buffer: Buffer, ends: Int32Array, count: number): void;
   /** Sends one message that may wait for locks that a caller of ours holds: never on this thread. */
   writeAside(message: Buffer): Promise<void>;
+  /**
+   * Syncs a descriptor and answers the request with what that came to, without this thread in between; resolves to 0 or -errno once
+   * it is done. undefined: not by this channel.
+   */
+  syncAndAnswer(
+    fd: number,
+    datasync: boolean,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): Promise<number> | undefined;
   /** Something was answered outside a request: a good moment to look for the next one. */
   kick(): void;
   /** A backing id (> 0) for a descriptor, or -errno. */

@@ -1,6 +1,8 @@
 // What the operations of one session work with, and the two answers that many of them give. Scratch objects (`stat`,
 // `caller`, `dir`) are reused from request to request; one that an unfinished answer still needs is replaced (renew*).
 import { E, Stat, SysError } from '../base/index.js';
+import { fsyncAsync } from '../sys/index.js';
+import type { Channel } from './channel.js';
 import { DirWriter } from './dirwriter.js';
 import { encodeAttr, putEntry, Validity } from './encode.js';
 import type { FileSystem } from './filesystem.js';
@@ -26,7 +28,9 @@ export interface CallerSlot {
  * The length of the body that was written, or -errno; or a promise of it. What is promised may be a function that writes
  * the body when its turn has come, because the reply at hand is another one by then.
  */
-export type Answer = number | Promise<number | Encode>;
+export type Answer = number | Promise<number | Encode | Answered>;
+/** It has been sent. */
+export type Answered = null;
 export type Encode = () => number;
 
 export class Context {
@@ -39,6 +43,8 @@ export class Context {
   dir: DirWriter<object>;
   /** Puts a file's content into the kernel's page cache; see KernelNotifier.store. */
   store: (nodeid: number, data: Buffer) => void = () => {};
+  /** See Channel.syncAndAnswer. */
+  syncAndAnswer: Channel['syncAndAnswer'] = () => undefined;
   /** The answer at hand tells the kernel the node's attributes; see KernelNotifier.told. */
   told: (node: object) => void = () => {};
   terms: Terms = NO_TERMS;
@@ -84,6 +90,12 @@ export class Context {
     const id = nodes.remember(node);
     putEntry(reply.words, reply.body, id, nodes.generation(id), this.valid, stat);
     return ENTRY_OUT.words * 4;
+  }
+
+  /** Answers with the sync of a descriptor. */
+  sync(r: Request, fd: number, datasync: boolean): Answer {
+    const answered = this.syncAndAnswer(fd, datasync, r.uniqueLow, r.uniqueHigh);
+    return answered === undefined ? fsyncAsync(fd, datasync) : answered.then(() => null);
   }
 
   attributes(stat: Stat): number {

@@ -148,7 +148,8 @@ export interface FileSystem<N extends object = object, H extends object = object
   /** `data` is the session's buffer until the returned promise settles. `killPrivileges`: see AttrChange. */
   write(handle: H, offset: number, data: Buffer, killPrivileges: boolean): number | Promise<number>;
   release(handle: H): void;
-  fsync(handle: H, datasync: boolean): void | Promise<void>;
+  /** Or a descriptor, which stays open until the handle is released: to sync that is all that is to be done. */
+  fsync(handle: H, datasync: boolean): void | Promise<void> | number;
   /** Takes setuid and setgid away as a write would, when the caller is not privileged. */
   fallocate(caller: Caller, handle: H, mode: number, offset: number, length: number): void | Promise<void>;
   /** SEEK_DATA or SEEK_HOLE. */

@@ -1,6 +1,7 @@
 // libfuse 2's operations by path, as fuse-native calls them, on a FileSystem: one row per operation. A row returns (or
 // promises) what its callback takes after the error; read, write and the sizes of attributes take the place of the error.
-import { type ByteString, E, Stat, SysError } from '../base/index.js';
+import { type ByteString, E, ok, Stat, SysError } from '../base/index.js';
+import { fsyncAsync } from '../sys/index.js';
 import type { AttrChange, DirSink, Opened } from './filesystem.js';
 import { bytesOf, type Tree, textOf } from './fusenative-tree.js';
 import { deviceMajor, deviceMinor } from './layout.js';
@@ -151,7 +152,8 @@ export const rows = {
     tree.fs.write(tree.handle(fd), offset, from.subarray(0, length), false),
   release: (tree: Tree, _: string, fd: number) => tree.fs.release(tree.close(fd)),
   async fsync(tree: Tree, _: string, datasync: number, fd: number) {
-    await tree.fs.fsync(tree.handle(fd), datasync !== 0);
+    const done = await tree.fs.fsync(tree.handle(fd), datasync !== 0);
+    if (typeof done === 'number') ok(await fsyncAsync(done, datasync !== 0), 'fsync');
   },
   async setxattr(tree: Tree, path: string, name: string, value: Buffer, _: number, flags: number) {
     await tree.fs.setxattr(tree.caller, tree.walk(path), bytesOf(name), Buffer.from(value), flags, false);

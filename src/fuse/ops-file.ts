@@ -158,6 +158,7 @@ function writtenOf(c: Context, bytes: number, least: number): number {
 export function fsync(c: Context, r: Request): Answer {
   const datasync = (r.u32(FSYNC_IN.flags) & FSYNC_FDATASYNC) !== 0;
   const done = c.fs.fsync(c.files.file(r.u64(FSYNC_IN.fh)), datasync);
+  if (typeof done === 'number') return c.sync(r, done, datasync);
   return done === undefined ? 0 : done.then(() => 0);
 }
 

@@ -50,12 +50,11 @@ export class Pump {
     this.run();
   }
 
-  /** Takes and delivers until there is nothing, or the event loop must have its turn. */
-  run(): void {
+  /** Takes and delivers until there is nothing, or the event loop must have its turn. `looking`: looks before the first, too. */
+  run(looking = false): void {
     if (this.running || this.stopped) return;
     this.running = true;
     const until = performance.now() + MAX_MILLISECONDS;
-    let looking = false;
     for (let round = 0; !this.stopped; round++) {
       if (round === MAX_ROUNDS || ((round & 7) === 7 && performance.now() > until)) {
         this.source.leave?.();

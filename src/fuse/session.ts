@@ -2,7 +2,7 @@
 // Whatever bytes arrive, the session answers and goes on.
 import { E, SysError } from '../base/index.js';
 import type { Channel, Frame, Receiver } from './channel.js';
-import { type Answer, Context, type Encode } from './context.js';
+import { type Answer, type Answered, Context, type Encode } from './context.js';
 import type { FileSystem } from './filesystem.js';
 import { LateRequests } from './late.js';
 import { IN_HEADER, INIT_IN_SHORT_WORDS } from './layout.js';
@@ -78,6 +78,7 @@ export class Session implements Receiver {
       options.onError ?? ((error, operation) => process.emitWarning(`${operation}: ${String(error)}`));
     this.notifier = new KernelNotifier(this.context.nodes, channel, () => this.flushSoon());
     this.context.store = (id, data) => this.notifier.store(id, data);
+    this.context.syncAndAnswer = (...sync) => channel.syncAndAnswer(...sync);
     this.context.told = node => this.notifier.told(node);
   }
 
@@ -169,7 +170,7 @@ export class Session implements Receiver {
   }
 
   private later(
-    answer: Promise<number | Encode>,
+    answer: Promise<number | Encode | Answered>,
     low: number,
     high: number,
     opcode: number,
@@ -180,8 +181,10 @@ export class Session implements Receiver {
     answer
       .catch((error: unknown) => this.errno(error, opcode))
       .then(done => {
-        const result = typeof done === 'number' ? done : this.encode(done, opcode);
-        if (row?.silent !== true) this.reply.finish(low, high, result);
+        if (done !== null) {
+          const result = typeof done === 'number' ? done : this.encode(done, opcode);
+          if (row?.silent !== true) this.reply.finish(low, high, result);
+        }
         this.flush();
         this.outstanding--;
         this.settled?.();

@@ -118,6 +118,17 @@ export interface Native extends SocketCalls {
   fuseRead(fd: number, buffer: Buffer, starts: Int32Array, room: number, spinMicros: number): number;
   /** Writes the messages buffer[0..ends[0]], buffer[ends[0]..ends[1]] and so on; results[i] is 0 or -errno. */
   fuseWrite(fd: number, buffer: Buffer, ends: Int32Array, count: number, results: Int32Array): number;
+  /**
+   * fsync (or fdatasync) of `fd`, and then the answer to the request with this number, both on a worker thread. Resolves to what the
+   * sync came to; that the answer was refused is not said.
+   */
+  fuseSyncAsync(
+    fuseFd: number,
+    fd: number,
+    datasync: boolean,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): Promise<number>;
   /** FUSE_DEV_IOC_BACKING_OPEN; returns the backing id. */
   fuseBackingOpen(fuseFd: number, fd: number): number;
   fuseBackingClose(fuseFd: number, id: number): number;

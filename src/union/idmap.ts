@@ -205,7 +205,7 @@ class IdMapped<N extends object, H extends object> implements FileSystem<N, H> {
     this.inner.release(handle);
   }
 
-  fsync(handle: H, datasync: boolean): void | Promise<void> {
+  fsync(handle: H, datasync: boolean): void | Promise<void> | number {
     return this.inner.fsync(handle, datasync);
   }
 

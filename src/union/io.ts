@@ -1,6 +1,6 @@
 // Open files. A handle reads where the node's data is now: a file that is copied up while somebody has it open for reading
 // shows him the new data, as kernel overlayfs has done since 4.19.
-import { crashPoint, E, ok, Stat, SysError } from '../base/index.js';
+import { E, ok, Stat, SysError } from '../base/index.js';
 import type { Caller, Opened } from '../fuse/index.js';
 import { openForReading } from '../layer/index.js';
 import {
@@ -126,14 +126,21 @@ function smallContent(fd: number): Buffer | null {
   return small.subarray(0, got);
 }
 
-/** A handle for a descriptor of the node's real file, which it takes over. */
-export function openedAs(stack: Stack, node: Node, flags: number, fd: number): Opened<FileHandle> {
+/** A handle for a descriptor of the node's real file, which it takes over. `mode`: the file's, where it is known. */
+export function openedAs(
+  stack: Stack,
+  node: Node,
+  flags: number,
+  fd: number,
+  mode?: number,
+): Opened<FileHandle> {
   const isUpper = node.hasUpperData();
   const handle = new FileHandle(node, flags & KEPT_FLAGS, fd, isUpper);
   if (stack.meter !== null && isUpper) countOpen(stack.meter, node, flags);
   else node.opens++;
   // A lower file that could still be copied up must not be read behind our back: its readers would miss the copy.
-  const direct = stack.passthrough && (isUpper || stack.behaviour.readonly) && !losesPrivileges(flags, fd);
+  const direct =
+    stack.passthrough && (isUpper || stack.behaviour.readonly) && !losesPrivileges(flags, fd, mode);
   return direct ? { handle, backing: fd, keepCache: true } : { handle, keepCache: true };
 }
 
@@ -148,8 +155,9 @@ function countOpen(meter: Meter, node: Node, flags: number): void {
  * Is this an open for writing of a file that a write changes (setuid, setgid of a group-executable)? The kernel would write
  * as the daemon, which may keep those bits; so such writes come through us.
  */
-function losesPrivileges(flags: number, fd: number): boolean {
+function losesPrivileges(flags: number, fd: number, mode?: number): boolean {
   if ((flags & O.ACCMODE) === O.RDONLY) return false;
+  if (mode !== undefined) return dropped(mode) !== 0;
   ok(statx(fd, '', AT.EMPTY_PATH, scratch.slots), 'fstat');
   return dropped(scratch.mode) !== 0;
 }
@@ -220,20 +228,19 @@ export function write(
   return pwriteAsync(fd, data, 0, data.length, offset).then(rc => ok(rc, handle.node.describe()));
 }
 
-export function fsync(stack: Stack, handle: FileHandle, datasync: boolean): void | Promise<void> {
+/** Or the descriptor to sync. */
+export function fsync(stack: Stack, handle: FileHandle, datasync: boolean): void | Promise<void> | number {
   if (!stack.behaviour.fsync || !handle.node.isUpper()) return;
-  const sync = () =>
-    fsyncAsync(handle.fd(), datasync).then(rc => {
-      ok(rc, `fsync of ${handle.node.describe()}`);
-      crashPoint('fsync:done');
-    });
   // Of metadata alone there is little to write.
   if (handle.node.data !== null) {
     ok(syncOwn(handle.node, datasync), `fsync of ${handle.node.describe()}`);
     return;
   }
   // What a crash of the machine would make of an unsynced copy must be durable too.
-  return handle.node.unsynced ? stack.group!.settle(handle.node).then(sync) : sync();
+  if (!handle.node.unsynced) return handle.fd();
+  return stack.group!.settle(handle.node).then(async () => {
+    ok(await fsyncAsync(handle.fd(), datasync), `fsync of ${handle.node.describe()}`);
+  });
 }
 
 export function fallocate(

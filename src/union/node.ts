@@ -52,6 +52,7 @@ interface Rare {
 const KNOWN = 0x100;
 const PRELOADED = 0x200;
 const UNSYNCED = 0x400;
+const INCAPABLE = 0x800;
 
 /** A file that is not a directory. */
 export class Node {
@@ -103,6 +104,14 @@ export class Node {
   }
   set unsynced(value: boolean) {
     this.bits = value ? this.bits | UNSYNCED : this.bits & ~UNSYNCED;
+  }
+
+  /** Known to have no file capabilities: the kernel asks before the first write after each change of attributes. */
+  get incapable(): boolean {
+    return (this.bits & INCAPABLE) !== 0;
+  }
+  set incapable(value: boolean) {
+    this.bits = value ? this.bits | INCAPABLE : this.bits & ~INCAPABLE;
   }
 
   get name(): ByteString {

@@ -159,7 +159,7 @@ export class Union implements FileSystem<Node, Handle> {
 
   create(caller: Caller, parent: Node, name: ByteString, mode: number, flags: number, out: Stat) {
     const { node, fd } = makeFile(this.stack, caller, directory(parent), name, mode, flags, out);
-    return { node: known(node), opened: io.openedAs(this.stack, node, flags, fd) };
+    return { node: known(node), opened: io.openedAs(this.stack, node, flags, fd, out.mode) };
   }
 
   tmpfile(caller: Caller, parent: Node, mode: number, flags: number, out: Stat) {
@@ -179,7 +179,7 @@ export class Union implements FileSystem<Node, Handle> {
     io.release(this.stack, file(handle));
   }
 
-  fsync(handle: Handle, datasync: boolean): void | Promise<void> {
+  fsync(handle: Handle, datasync: boolean): void | Promise<void> | number {
     return io.fsync(this.stack, file(handle), datasync);
   }
 

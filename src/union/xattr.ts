@@ -6,6 +6,7 @@ import { fchmodat, getxattr, listxattr, removexattr, setxattr, XATTR } from '../
 import { copyUp } from './copyup.js';
 import { readStat } from './lookup.js';
 import { Dir, type Node } from './node.js';
+import { CAPABILITY } from './privileges.js';
 import { noSpace } from './quota.js';
 import type { Stack } from './stack.js';
 
@@ -18,6 +19,18 @@ function refusal(stack: Stack, name: ByteString): number {
 
 /** The value, or -errno. */
 export function getXattr(stack: Stack, node: Node, name: ByteString): Buffer | number {
+  if (name === CAPABILITY) return capabilities(stack, node);
+  return read(stack, node, name);
+}
+
+function capabilities(stack: Stack, node: Node): Buffer | number {
+  if (node.incapable) return -E.ENODATA;
+  const value = read(stack, node, CAPABILITY);
+  if (value === -E.ENODATA) node.incapable = true;
+  return value;
+}
+
+function read(stack: Stack, node: Node, name: ByteString): Buffer | number {
   const refused = refusal(stack, name);
   if (refused !== 0) return refused === E.EPERM ? -E.ENODATA : -refused;
   return getxattr(node.fd(), node.leaf(), stack.xattrNames.stored(name));
@@ -54,6 +67,7 @@ export function setXattr(
   if (known === -E.ENODATA && (flags & XATTR.REPLACE) !== 0) throw new SysError(E.ENODATA, name);
   if (typeof known !== 'number' && (flags & XATTR.CREATE) !== 0) throw new SysError(E.EEXIST, name);
   const set = () => {
+    if (name === CAPABILITY) node.incapable = false;
     ok(setxattr(node.fd(), node.leaf(), stored, value, flags), `xattr ${name} of ${node.describe()}`);
     if (killSgid) dropSgid(stack, node);
     changed(stack, node, name);

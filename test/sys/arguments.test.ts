@@ -82,6 +82,7 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   ringClose: 'r',
   watchReadable: 'nc',
   fsyncAsync: 'no',
+  fuseSyncAsync: 'nnonn',
   syncfsAsync: 'n',
   preadAsync: 'nbnnn',
   pwriteAsync: 'nbnnn',
