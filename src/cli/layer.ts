@@ -1,8 +1,9 @@
-// What `lamina layer diff` and `lamina layer apply` do, with arguments already parsed and the streams to use.
+// What `lamina layer diff`, `apply` and `complete` do, with arguments already parsed and the streams to use.
 import { fstatSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { type ByteString, toText } from '../base/index.js';
 import { applyLayerTar, type ByteSource, type Change, diffLayer, layerTar } from '../oci/index.js';
+import { parseOptions, Union, withAbsolutePaths } from '../union/index.js';
 import { pathBuffer, UserError } from './output.js';
 import { type Sink, toOutput } from './output-file.js';
 import { type Progress, sizeText, startProgress } from './progress.js';
@@ -27,10 +28,30 @@ export interface LayerApplyArguments {
   flat: boolean;
 }
 
+export interface LayerCompleteArguments {
+  /** Mount options: lowerdir, upperdir, workdir. */
+  options: readonly ByteString[];
+  /** What relative paths are relative to. */
+  cwd: ByteString;
+}
+
 export interface LayerStreams {
   stdin: NodeJS.ReadableStream & AsyncIterable<Uint8Array | string>;
   stdout: NodeJS.WritableStream;
   stderr: NodeJS.WritableStream;
+}
+
+/** Brings the data of an upper's metadata-only copies into it. */
+export async function layerComplete(args: LayerCompleteArguments, streams: LayerStreams): Promise<void> {
+  const config = withAbsolutePaths(parseOptions(...args.options), args.cwd);
+  if (config.upper === null) throw new UserError('upperdir is missing: it is what is completed');
+  const union = Union.open(config);
+  try {
+    const count = await union.completeCopies();
+    await write(streams.stdout, `${count} ${count === 1 ? 'file' : 'files'} completed\n`);
+  } finally {
+    await union.destroy();
+  }
 }
 
 /** Lists what an upper changes, or writes it as a tar. */

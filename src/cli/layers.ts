@@ -1,8 +1,8 @@
-// `lamina layer diff` and `lamina layer apply`: the words of the command line; the work is in layer.ts.
+// `lamina layer diff`, `apply` and `complete`: the words of the command line; the work is in layer.ts.
 import type { Command } from 'commander';
 import { type ByteString, fromText } from '../base/index.js';
 import { absolutePath } from '../union/index.js';
-import { type LayerStreams, layerApply, layerDiff } from './layer.js';
+import { type LayerStreams, layerApply, layerComplete, layerDiff } from './layer.js';
 
 interface DiffFlags {
   lower?: ByteString[];
@@ -37,6 +37,12 @@ export function define(command: Command): void {
     .option('--flat', 'carry the deletions out instead: the directory is a plain tree')
     .addHelpText('after', APPLY_HELP)
     .action(apply);
+  command
+    .command('complete')
+    .description('Bring the data of files that were copied up without it (metacopy=on) into an upper layer.')
+    .requiredOption('-o, --options <list>', 'its mount options; may be repeated', collect)
+    .addHelpText('after', COMPLETE_HELP)
+    .action(complete);
 }
 
 async function diff(upper: ByteString, flags: DiffFlags): Promise<void> {
@@ -51,6 +57,10 @@ async function apply(source: ByteString, directory: ByteString, flags: { flat?: 
   await layerApply({ source, directory, flat: flags.flat === true }, STREAMS);
 }
 
+async function complete(flags: { options: ByteString[] }): Promise<void> {
+  await layerComplete({ options: flags.options, cwd: fromText(process.cwd()) }, STREAMS);
+}
+
 const STREAMS: LayerStreams = { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
 
 const DIFF_HELP = `
@@ -59,6 +69,12 @@ Without --lower and --base, a whiteout counts as a deletion and what was copied 
 Examples:
   lamina layer diff /w/upper --lower /layers/app --lower /layers/base
   lamina layer diff /w/upper --lower /layers/base -o changes.tar`;
+
+const COMPLETE_HELP = `
+The upper must not be mounted. Afterwards kernel overlayfs mounts it without metacopy=on.
+
+Example:
+  lamina layer complete -o lowerdir=/layers/app:/layers/base,upperdir=/w/upper,workdir=/w/work`;
 
 const APPLY_HELP = `
 Examples:

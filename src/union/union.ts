@@ -13,6 +13,7 @@ import type {
 import { shareLocks, unmarkVolatile } from '../layer/index.js';
 import { fstatfs, readlinkat, syncfsAsync } from '../sys/index.js';
 import { setattr } from './attr.js';
+import { completeCopies } from './complete.js';
 import { makeDirectory, makeFile, makeLink, makeNode, makeSymlink, makeUnnamed } from './create.js';
 import { getFlags, setFlags } from './fileflags.js';
 import { withIds } from './idmap.js';
@@ -63,6 +64,14 @@ export class Union implements FileSystem<Node, Handle> {
   /** Resolves when `usage` is exact; rejects when the upper could not be read. */
   counted(): Promise<void> {
     return this.stack.meter?.counted ?? Promise.resolve();
+  }
+
+  /**
+   * Of a union that is not mounted: brings the data of the upper's metadata-only copies (metacopy) into the upper. Resolves to how
+   * many there were; `told` gets the path of each. EROFS without an upper.
+   */
+  completeCopies(told: (path: ByteString) => void = () => {}): Promise<number> {
+    return completeCopies(this.stack, told);
   }
 
   start(agreed: Agreed<Node>): void {

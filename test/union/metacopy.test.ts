@@ -1,9 +1,11 @@
 // Copies of metadata alone: made and completed as kernel overlayfs does it, read whoever made them, and EIO where the data is
 // nowhere. The random test has them too, exchanged with kernel overlayfs.
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { killDaemon, laminafs, overlayfs } from '../support/daemon.js';
 import { type Stage, setStage } from '../support/daemon-stage.js';
 
+const LAMINA = `${process.execPath} ${fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))}`;
 const META = ['metacopy=on', 'redirect_dir=on'];
 const LAYERS = `mkdir -p l1/d; head -c 3000000 /dev/urandom >l1/d/big; echo small >l1/d/small; : >l1/d/empty; echo x >l1/d/xattrs
   setfattr -n user.large -v $(head -c 3000 /dev/zero | tr '\\0' v) l1/d/xattrs; echo linked >l1/d/h1; ln l1/d/h1 l1/d/h2`;
@@ -136,5 +138,27 @@ t.test('a daemon that dies while data comes leaves the copy as it was', t => {
     t.equal(stage.in('cmp d/big $L/d/big; stat -c %a d/big'), '600\n');
     stage.umount();
   }
+  t.end();
+});
+
+t.test('all that lacks its data is completed when asked', t => {
+  const stage = stageOf(t);
+  stage.mount();
+  const change =
+    'chmod 600 d/big d/small d/h1; mkdir -p new/er; mv d/xattrs new/er/x; chmod 604 d/empty; rm d/h2; ln -s big d/link';
+  const shown = stage.in(`${change}; md5sum d/big d/small d/h1 new/er/x; stat -c '%n %a %y' d/*`);
+  stage.umount();
+  const { lowers, upper, work } = stage;
+  const options = `lowerdir=${lowers.join(':')},upperdir=${upper},workdir=${work}`;
+  const complete = () => stage.sh(`${LAMINA} layer complete -o ${options}`);
+  t.not(stage.sh(NOTED), '\n');
+  t.match(complete(), /^[12345] files completed\n$/);
+  t.equal(stage.sh(NOTED), '\n');
+  t.equal(complete(), '0 files completed\n', 'once is enough');
+  const mounted = kernel(stage, ['metacopy=off', 'redirect_dir=on']);
+  t.equal(stage.in(`md5sum d/big d/small d/h1 new/er/x; stat -c '%n %a %y' d/*`), shown, 'as it was');
+  mounted.umount();
+  t.equal(stage.sh('cd $U; md5sum d/big | cut -c-32'), `${shown.slice(0, 32)}\n`);
+  t.throws(() => stage.sh(`${LAMINA} layer complete -o lowerdir=${lowers.join(':')} 2>&1`));
   t.end();
 });
