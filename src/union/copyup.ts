@@ -274,8 +274,8 @@ function linkLowerNames(stack: Stack, node: Node): boolean {
 function place(stack: Stack, parent: Dir, add: (dirfd: number) => number, as: ByteString): void {
   stack.meter?.watch(parent);
   const real: RealDir = parent.upper();
-  markImpure(stack, parent);
   ok(statx(real.fd(), '', AT.EMPTY_PATH, parentStat.slots), parent.describe());
+  markImpure(stack, parent);
   ok(add(real.fd()), `copy-up to ${parent.describe()}/${as}`);
   setTimes(real.fd(), '', parentStat);
   ok(statx(real.fd(), '', AT.EMPTY_PATH, placedStat.slots), parent.describe());
