@@ -178,7 +178,7 @@ export function over<T extends object>(target: T, changes: Partial<T>): T {
 }
 
 /** Milliseconds after which what has not ended hangs. */
-const HANGS = 10_000;
+const HANGS = 60_000;
 
 /** Follows `operation`; an Error when it hangs. */
 export async function ends<T>(operation: T | Promise<T>): Promise<T> {
