@@ -98,13 +98,13 @@ function stage(s: Scratch): void {
 }
 
 for (const row of ROWS) {
-  void t.test(row.name, { timeout: 60_000 }, async t => {
+  void t.test(row.name, { timeout: 120_000 }, async t => {
     const s = scratch(t, 'refused');
     stage(s);
     const fill = (text: string): string => text.replaceAll('$', s.dir);
     const before = fingerprint(s.dir);
     const result = lamina(['mount', '-o', fill(row.options), fill(row.mountpoint ?? '$/mnt')], {
-      timeout: 20_000,
+      timeout: 60_000,
     });
     t.equal(result.signal, null, 'it does not hang');
     t.not(result.status, 0, 'it fails');
@@ -155,7 +155,7 @@ void t.test('a layer that the user may not read', async t => {
     `lowerdir=${s.path('l1')}`,
     s.path('mnt'),
   ];
-  const result = run(argv, { timeout: 20_000 });
+  const result = run(argv, { timeout: 60_000 });
   t.equal(result.signal, null);
   t.not(result.status, 0);
   t.match(result.stderr, /\/l1/);

@@ -131,7 +131,7 @@ function runUntilDeath(t: Test, change: string, scene: Scene, at: number, where:
     sh('! mountpoint -q "$M" || umount "$M"', { env: { M: scene.mountpoint } });
     return false;
   }
-  const changed = run(['bash', '-euc', change], { cwd: scene.mountpoint, timeout: 20_000 });
+  const changed = run(['bash', '-euc', change], { cwd: scene.mountpoint, timeout: 60_000 });
   if (isRunning(mounted.daemon!)) mounted.umount();
   else killDaemon(mounted);
   t.equal(changed.signal, null, `${where}: the program that made the change got an answer`);

@@ -46,7 +46,7 @@ void t.test('an upper of a mount that is there is refused', async t => {
   stage.mount();
   const mountpoint = stage.scratch.mkdir('other');
   const options = optionString({ lowers, upper, work, mountpoint });
-  t.match(lamina(['mount', '-o', options, mountpoint], { timeout: 15_000 }), {
+  t.match(lamina(['mount', '-o', options, mountpoint], { timeout: 60_000 }), {
     status: 1,
     stderr: /upperdir .* is in use by another mount/,
   });

@@ -92,7 +92,7 @@ function handle(device: BlockDevice, closed: () => void): BlockDevice {
 
 /** Waits for a condition that another part of this process brings about. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const limit = performance.now() + 10_000;
+  const limit = performance.now() + 60_000;
   while (!condition()) {
     if (performance.now() > limit) throw new Error(`in vain waited until ${what}`);
     await new Promise(resolve => setImmediate(resolve));

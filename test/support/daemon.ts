@@ -140,7 +140,7 @@ export function waitGone(pid: number): void {
 
 /** Unmounts what is mounted at `mountpoint`, trying again while the kernel still lets go of it. */
 export function umount(mountpoint: string): void {
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 30_000;
   for (;;) {
     const result = run(['umount', mountpoint]);
     if (result.status === 0) return;

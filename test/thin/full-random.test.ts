@@ -78,7 +78,7 @@ async function makeRoom({ pool, random, shadows, pending }: Place): Promise<void
 async function allEnd(place: Place): Promise<boolean> {
   await makeRoom(place);
   const quiet = new AbortController();
-  const late = setTimeout(10_000, false, { signal: quiet.signal }).catch(() => false);
+  const late = setTimeout(60_000, false, { signal: quiet.signal }).catch(() => false);
   const finished = await Promise.race([Promise.all(place.pending).then(() => true), late]);
   quiet.abort();
   return finished;

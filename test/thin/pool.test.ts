@@ -241,7 +241,7 @@ t.test('a change that nobody flushes is committed after a second', async t => {
   };
   t.equal(mapped(), 0);
   const begun = performance.now();
-  while (mapped() === 0 && performance.now() - begun < 5000) await sleep(50);
+  while (mapped() === 0 && performance.now() - begun < 60_000) await sleep(50);
   t.equal(mapped(), 1, `after ${Math.round(performance.now() - begun)} ms`);
 });
 

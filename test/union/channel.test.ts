@@ -39,7 +39,7 @@ function place(t: Test): Place {
 }
 
 const sh = async (text: string, ...words: string[]): Promise<string> =>
-  (await promisify(execFile)('sh', ['-ec', text, ...words], { timeout: 20_000 })).stdout;
+  (await promisify(execFile)('sh', ['-ec', text, ...words], { timeout: 60_000 })).stdout;
 
 function hasRing({ pid }: Daemon): boolean {
   const fds = readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`));
@@ -65,7 +65,7 @@ t.test('where io_uring is forbidden', async t => {
   t.notOk(hasRing(daemon));
   await sh('umount "$0"', mnt);
   await daemon.ended();
-  const insisting = promisify(execFile)('python3', words('io_uring'), { timeout: 20_000 });
+  const insisting = promisify(execFile)('python3', words('io_uring'), { timeout: 60_000 });
   await t.rejects(insisting, /channel: io_uring is not to be had/);
   t.equal(await sh('grep -c "$0" /proc/self/mounts || true', mnt), '0\n', 'nothing stays mounted');
 });
