@@ -30,8 +30,12 @@ export interface Live {
 
 export type Start = (config: UnionConfig, mountpoint: string) => Promise<Live>;
 
-/** What du says of a directory. */
+/**
+ * What du says of a directory once its file system has been synced: ext4 shows a block twice for a moment while it is written out, which
+ * the sync of a copy-up may do just then.
+ */
 export function du(dir: string): Usage {
+  execFileSync('sync', ['-f', dir]);
   const sum = (...how: string[]) =>
     Number(execFileSync('du', ['-s', ...how, dir], { encoding: 'utf8' }).split('\t')[0]);
   return { bytes: sum('--block-size=1'), inodes: sum('--inodes') };
