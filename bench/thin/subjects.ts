@@ -25,16 +25,22 @@ export interface ThinSubject extends Subject {
 
 const lamina = `"${process.execPath}" "${MAIN}"`;
 
+/** Waits until the file is there that a process makes when it is ready. */
+async function seen(file: string, child: ChildProcess): Promise<void> {
+  for (const until = Date.now() + 60_000; !existsSync(file); ) {
+    if (child.exitCode !== null || Date.now() > until)
+      throw new Error(`${child.spawnargs[0]} does not start`);
+    await sleep(10);
+  }
+}
+
 /** Starts a server that listens on `dir`/socket; resolves when it does. */
 async function server(argv: readonly string[], dir: string, name = ''): Promise<Served> {
   const socket = `${dir}/socket`;
   const child: ChildProcess = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = once(child, 'exit');
   // A server says nothing that all of them say: that it listens is seen at its socket.
-  for (const until = Date.now() + 20_000; !existsSync(socket); ) {
-    if (child.exitCode !== null || Date.now() > until) throw new Error(`${argv[0]} does not start`);
-    await sleep(10);
-  }
+  await seen(socket, child);
   return {
     address: `nbd+unix:///${name}?socket=${socket}`,
     async end() {
@@ -48,13 +54,13 @@ async function server(argv: readonly string[], dir: string, name = ''): Promise<
 const qemu = (format: string, file: string, dir: string): Promise<Served> =>
   server(['qemu-nbd', '-f', format, '-k', `${dir}/socket`, '-t', '-e', '8', file], dir);
 
-function loop(file: string, end: () => void = () => {}): Served {
+function loop(file: string, end: () => Promise<void> = async () => {}): Served {
   const address = sh('losetup -f --show "$F"', '/', { F: file }).trim();
   return {
     address,
     async end() {
       sh('losetup -d "$L"', '/', { L: address });
-      end();
+      await end();
     },
   };
 }
@@ -120,8 +126,16 @@ export const thinSubjects = (): readonly ThinSubject[] => [
     ...rootOnly(),
     prepare: pool,
     async serve(dir) {
-      sh(`mkdir disks; ${lamina} pool mount pool disks`, dir);
-      return loop(`${dir}/disks/v`, () => void sh(`${lamina} umount disks`, dir));
+      sh('mkdir disks', dir);
+      const argv = [MAIN, 'pool', 'mount', '-f', `${dir}/pool`, `${dir}/disks`];
+      const child = spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'inherit'] });
+      const ended = once(child, 'exit');
+      await seen(`${dir}/disks/v`, child);
+      // The pool is at rest once its process has ended, which is after the unmount.
+      return loop(`${dir}/disks/v`, async () => {
+        sh(`${lamina} umount disks`, dir);
+        await ended;
+      });
     },
   },
 ];
