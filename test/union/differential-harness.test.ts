@@ -9,7 +9,7 @@ import { kernel, type Subject, type Tree } from '../support/subject.js';
 const seeds = Number(process.env.LAMINA_SEEDS ?? 12);
 const count = Number(process.env.LAMINA_OPS ?? 200);
 
-t.setTimeout(120_000);
+t.setTimeout(600_000);
 
 for (let seed = 1; seed <= seeds; seed++) {
   t.test(`kernel overlayfs beside itself, seed ${seed}`, async sub => {

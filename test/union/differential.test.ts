@@ -20,7 +20,7 @@ const seeds = Array.from(
 );
 const count = number('LAMINA_OPS', 250);
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 for (const each of seeds) {
   t.test(`seed ${each}`, async sub => {

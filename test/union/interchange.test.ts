@@ -8,7 +8,7 @@ import { lamina } from '../support/subject.js';
 const seeds = Number(process.env.LAMINA_SEEDS ?? 8);
 const turns = Number(process.env.LAMINA_TURNS ?? 6);
 
-t.setTimeout(240_000);
+t.setTimeout(1_200_000);
 
 for (let seed = 1001; seed <= 1000 + seeds; seed++) {
   t.test(`seed ${seed}, ${turns} turns`, async sub => {

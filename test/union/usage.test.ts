@@ -12,7 +12,7 @@ import { Random } from '../support/random.js';
 import { Scratch } from '../support/subject-scratch.js';
 import { compareWithDu, du, inMemory, mounted, type Start } from '../support/usage.js';
 
-t.setTimeout(300_000);
+t.setTimeout(1_200_000);
 
 const number = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
 const first = number('LAMINA_SEED', 0);
