@@ -12,7 +12,7 @@ namespace lamina {
 int64_t copyFile(int src, int dst, int64_t size, bool sync);
 
 /**
- * The same for a file of at most kSmallCopy bytes without holes that is in the page cache, in no more time than copying memory takes;
+ * The same for a file of at most 64 KiB without holes that is in the page cache, in no more time than copying memory takes;
  * -EAGAIN when it is not such a file, and `dst` is as it was.
  */
 int64_t copyCached(int src, int dst, int64_t size);

@@ -7,6 +7,7 @@ import { parseOptions, Union, withAbsolutePaths } from '../union/index.js';
 import { pathBuffer, UserError } from './output.js';
 import { type Sink, toOutput } from './output-file.js';
 import { type Progress, sizeText, startProgress } from './progress.js';
+import { waitForUpper } from './upperlock.js';
 
 export interface LayerDiffArguments {
   upper: ByteString;
@@ -45,6 +46,7 @@ export interface LayerStreams {
 export async function layerComplete(args: LayerCompleteArguments, streams: LayerStreams): Promise<void> {
   const config = withAbsolutePaths(parseOptions(...args.options), args.cwd);
   if (config.upper === null) throw new UserError('upperdir is missing: it is what is completed');
+  await waitForUpper(config.upper);
   const union = Union.open(config);
   try {
     const count = await union.completeCopies();

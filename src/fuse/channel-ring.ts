@@ -111,13 +111,8 @@ export class RingChannel implements Channel {
     return this.dev.writeAside(message);
   }
 
-  syncAndAnswer(
-    fd: number,
-    datasync: boolean,
-    uniqueLow: number,
-    uniqueHigh: number,
-  ): Promise<number> | undefined {
-    return this.overRing ? undefined : this.dev.syncAndAnswer(fd, datasync, uniqueLow, uniqueHigh);
+  syncAndAnswer(...sync: Parameters<Channel['syncAndAnswer']>): Promise<number> | undefined {
+    return this.overRing ? undefined : this.dev.syncAndAnswer(...sync);
   }
 
   kick(): void {

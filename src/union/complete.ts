@@ -9,7 +9,7 @@ import { Dir } from './node.js';
 import type { Stack } from './stack.js';
 
 /** Returns how many files got their data, all of it on the disk. Nobody may have the upper mounted. O(what the upper has). */
-export async function completeCopies(stack: Stack, told: (path: string) => void): Promise<number> {
+export async function completeCopies(stack: Stack): Promise<number> {
   const { layer } = stack.writable();
   const out = new Stat();
   let count = 0;
@@ -20,7 +20,6 @@ export async function completeCopies(stack: Stack, told: (path: string) => void)
       if (node instanceof Dir) await visit(node);
       else if (node.data !== null) {
         await copyUp(stack, node);
-        told(node.describe());
         count++;
       }
       stack.shrink(node);

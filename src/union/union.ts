@@ -68,10 +68,10 @@ export class Union implements FileSystem<Node, Handle> {
 
   /**
    * Of a union that is not mounted: brings the data of the upper's metadata-only copies (metacopy) into the upper. Resolves to how
-   * many there were; `told` gets the path of each. EROFS without an upper.
+   * many there were. EROFS without an upper.
    */
-  completeCopies(told: (path: ByteString) => void = () => {}): Promise<number> {
-    return completeCopies(this.stack, told);
+  completeCopies(): Promise<number> {
+    return completeCopies(this.stack);
   }
 
   start(agreed: Agreed<Node>): void {
