@@ -22,6 +22,9 @@ export class KernelNotifier implements Notifier<object> {
   /** Attribute notices that wait for the end of the request at hand. */
   private readonly stale = new Set<object>();
   private tail: Promise<void> = Promise.resolve();
+  /** The message of `store`, and its length: there may be one with each open. */
+  private content = message(NOTIFY.STORE, STORE_OUT.words * 4);
+  private readonly contentEnd = new Int32Array(1);
   /** Notices that are still on their way. */
   pending = 0;
 
@@ -77,11 +80,15 @@ export class KernelNotifier implements Notifier<object> {
    * who waits for us may hold the lock of a page.
    */
   store(id: number, data: Buffer): void {
-    const { buffer, words, body } = message(NOTIFY.STORE, STORE_OUT.words * 4 + data.length);
+    const at = (OUT_HEADER.words + STORE_OUT.words) * 4;
+    const length = at + data.length;
+    if (this.content.buffer.length < length) this.content = message(NOTIFY.STORE, length);
+    const { buffer, words, body } = this.content;
+    words[OUT_HEADER.len] = this.contentEnd[0] = length;
     put64(words, body + STORE_OUT.nodeid, id);
     words[body + STORE_OUT.size] = data.length;
-    data.copy(buffer, (body + STORE_OUT.words) * 4);
-    this.channel.write(buffer, Int32Array.of(buffer.length), 1);
+    data.copy(buffer, at);
+    this.channel.write(buffer, this.contentEnd, 1);
   }
 
   /** Settles when every notice that was asked for has been written. */

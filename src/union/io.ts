@@ -20,6 +20,7 @@ import {
   statx,
 } from '../sys/index.js';
 import { copyUp } from './copyup.js';
+import type { Foresight } from './foresight.js';
 import * as limited from './limitedio.js';
 import { openData, syncOwn } from './metacopy.js';
 import type { Meter } from './meter.js';
@@ -33,6 +34,8 @@ const KEPT_FLAGS = O.ACCMODE | O.APPEND | O.NONBLOCK | O.DSYNC | O.SYNC;
 /** Files of this size or more are not preloaded. */
 const SMALL_FILE = 32 * 1024;
 const small = Buffer.allocUnsafeSlow(SMALL_FILE);
+/** The daemon may open whatever a caller may: that an open succeeds needs no trying. */
+const privileged = process.geteuid!() === 0;
 const scratch = new Stat();
 
 /** An open file. */
@@ -41,8 +44,11 @@ export class FileHandle {
     readonly node: Node,
     /** Access mode and flags of the real file's descriptor. */
     readonly flags: number,
+    /** The real file's descriptor; -1: it has not been needed. */
     private real: number,
     private isUpper: boolean,
+    /** Wants to know whether the file is read. */
+    private foresight: Foresight | null = null,
   ) {}
 
   /** The lower file's descriptor, after the file was copied up; closed with the handle. */
@@ -50,7 +56,10 @@ export class FileHandle {
 
   /** A descriptor of the real file as it is now. */
   fd(): number {
-    if (!this.isUpper && this.node.hasUpperData()) {
+    if (this.real < 0) {
+      this.real = openReal(this.node, this.flags);
+      this.isUpper = this.node.hasUpperData();
+    } else if (!this.isUpper && this.node.hasUpperData()) {
       const fd = openReal(this.node, this.flags);
       // A worker may be reading from it still; its number must not become another file's meanwhile.
       this.before = this.real;
@@ -60,7 +69,16 @@ export class FileHandle {
     return this.real;
   }
 
+  /** Somebody reads it: the kernel has its content from now on. */
+  read(): void {
+    if (this.foresight === null) return;
+    this.foresight.wasRead();
+    this.foresight = null;
+    this.node.preloaded = true;
+  }
+
   close(): void {
+    this.foresight?.wasNot();
     if (this.real >= 0) close(this.real);
     if (this.before >= 0) close(this.before);
     this.real = this.before = -1;
@@ -105,12 +123,28 @@ export function open(
 
 function opened(stack: Stack, node: Node, flags: number): Opened<FileHandle> {
   const kept = flags & KEPT_FLAGS;
+  if (!node.hasUpperData()) return openedLower(stack, node, kept);
   const truncates = (flags & O.TRUNC) !== 0;
   if (truncates) stack.meter?.watch(node);
   const fd = openReal(node, kept | (flags & O.TRUNC));
   const result = openedAs(stack, node, kept, fd);
   if (truncates) stack.meter?.settle(node, fd);
-  if (result.backing !== undefined || node.hasUpperData() || node.preloaded) return result;
+  return result;
+}
+
+/** Opens the real file when it is read, if that can be told from what has happened so far. */
+function openedLower(stack: Stack, node: Node, flags: number): Opened<FileHandle> {
+  const knows = node.preloaded;
+  if (privileged && node.data === null && !(stack.passthrough && stack.behaviour.readonly)) {
+    const { foresight } = stack;
+    if (knows || !foresight.readsNext()) {
+      node.opens++;
+      return { handle: new FileHandle(node, flags, -1, false, knows ? null : foresight), keepCache: true };
+    }
+  }
+  const fd = openReal(node, flags);
+  const result = openedAs(stack, node, flags, fd);
+  if (result.backing !== undefined || knows) return result;
   node.preloaded = true;
   const preload = smallContent(fd);
   return preload === null ? result : { ...result, preload };
@@ -178,6 +212,7 @@ export function read(
   into: Buffer,
   at: number,
 ): number | Promise<number> {
+  handle.read();
   const fd = handle.fd();
   const got = preadNowait(fd, into, at, size, offset);
   if (got === size) return got;

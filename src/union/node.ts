@@ -90,7 +90,7 @@ export class Node {
     this.bits = value ? this.bits | KNOWN : this.bits & ~KNOWN;
   }
 
-  /** The kernel was given the file's content when it was first opened. */
+  /** The kernel has had the file's content since it was first read, or opened. */
   get preloaded(): boolean {
     return (this.bits & PRELOADED) !== 0;
   }

@@ -3,6 +3,7 @@
 import { type ByteString, E, objectFreed, Stat, SysError } from '../base/index.js';
 import type { Notifier } from '../fuse/index.js';
 import { type Layer, overrideStatName, type Upper, XattrNames } from '../layer/index.js';
+import { Foresight } from './foresight.js';
 import type { GroupSync } from './groupsync.js';
 import { InodeSpace } from './inodes.js';
 import type { Meter } from './meter.js';
@@ -49,6 +50,7 @@ export class Stack {
   quota: Quota | null = null;
   /** Syncs copies in groups; null: one by one. */
   group: GroupSync | null = null;
+  readonly foresight = new Foresight();
   /** For short-lived questions; never kept across another call. */
   readonly scratch = new Stat();
 
