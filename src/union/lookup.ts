@@ -30,9 +30,15 @@ export function lookup(stack: Stack, parent: Dir, name: ByteString, out: Stat): 
     : openFile(stack, parent, name, child, out);
 }
 
-/** As `lookup`, for a name that must be there: ENOENT. */
+/** As `lookup`, but `out` gets the attributes of lower files alone: what the upper has is asked nothing if it is known. */
+export function lookupNode(stack: Stack, parent: Dir, name: ByteString, out: Stat): Node | null {
+  const known = parent.names.get(name);
+  return known instanceof Node && known.isUpper() ? known : lookup(stack, parent, name, out);
+}
+
+/** As `lookupNode`, for a name that must be there: ENOENT. */
 export function lookupExisting(stack: Stack, parent: Dir, name: ByteString): Node {
-  const node = lookup(stack, parent, name, stack.scratch);
+  const node = lookupNode(stack, parent, name, stack.scratch);
   if (node === null) throw new SysError(E.ENOENT, `${parent.describe()}/${name}`);
   return node;
 }

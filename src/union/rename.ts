@@ -9,7 +9,7 @@ import { copyUp, markImpure, toChange } from './copyup.js';
 import { makeVeiled } from './create.js';
 import { refuseProtected } from './fileflags.js';
 import { changeNlink, noteNlink } from './links.js';
-import { lookup, lookupExisting } from './lookup.js';
+import { lookupExisting, lookupNode } from './lookup.js';
 import { complete } from './merge.js';
 import { Dir, type Node } from './node.js';
 import { checkEmpty, isNameInUpper, keepOpen, markHidden, needsIndex } from './remove.js';
@@ -48,7 +48,7 @@ function renameWith(stack: Stack, from: Place, to: Place, flags: number): void |
     throw new SysError(E.EINVAL, `rename of ${from.name} with flags ${flags}`);
   }
   const source = lookupExisting(stack, from.parent, from.name);
-  const target = lookup(stack, to.parent, to.name, scratch);
+  const target = lookupNode(stack, to.parent, to.name, scratch);
   if (isReservedName(to.name))
     throw new SysError(E.EPERM, `${to.name}: a name of this form would mean a deleted file`);
   if (to.parent.isUnlinked() && to.parent !== stack.root) throw new SysError(E.ENOENT, to.parent.describe());

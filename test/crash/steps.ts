@@ -6,7 +6,7 @@ import { type Scratch, scratch } from '../support/cleanup.js';
 import {
   isRunning,
   killDaemon,
-  laminafs,
+  laminaChild,
   type Mounted,
   overlayfs,
   run,
@@ -52,7 +52,7 @@ export async function crashAtEveryStep(t: Test, group: string): Promise<void> {
 function prepare(s: Scratch, scenario: Scenario, lowers: readonly string[], mountpoint: string): Scene {
   rmSync(s.path('first'), { recursive: true, force: true });
   const scene = { lowers, upper: s.mkdir('first', 'upper'), work: s.mkdir('first', 'work'), mountpoint };
-  const mounted = laminafs.mount(scene);
+  const mounted = laminaChild.mount(scene);
   sh(`mkdir durable; echo synced >durable/file; sync durable/file durable; ${scenario.prepare ?? ''}`, {
     cwd: mountpoint,
   });
@@ -66,7 +66,7 @@ function rehearse(s: Scratch, scenario: Scenario, first: Scene): Rehearsal {
   const scene = copyOf(s, first, 'after');
   const trace = s.path('trace');
   rmSync(trace, { force: true });
-  const mounted = laminafs.mount({ ...scene, env: { LAMINA_CRASH_TRACE: trace } });
+  const mounted = laminaChild.mount({ ...scene, env: { LAMINA_CRASH_TRACE: trace } });
   sh(scenario.change, { cwd: scene.mountpoint });
   mounted.umount();
   const points = existsSync(trace) ? readFileSync(trace, 'utf8').trim().split('\n') : [];
@@ -103,7 +103,7 @@ function dieAt(
 ): void {
   const where = `dead at step ${at}, ${points[at - 1]}`;
   const acknowledged = runUntilDeath(t, change, scene, at, where);
-  const mounted = laminafs.mount(scene);
+  const mounted = laminaChild.mount(scene);
   const seen = tree(scene.mountpoint);
   mounted.umount();
   const isNew = same(seen, after);
@@ -124,10 +124,10 @@ function dieAt(
 function runUntilDeath(t: Test, change: string, scene: Scene, at: number, where: string): boolean {
   let mounted: Mounted;
   try {
-    mounted = laminafs.mount({ ...scene, env: { LAMINA_CRASH_AT: `${at}` } });
+    mounted = laminaChild.mount({ ...scene, env: { LAMINA_CRASH_AT: `${at}` } });
   } catch (error) {
-    // The point lies in the mount itself: the command tells that its daemon ended.
-    t.match(String(error), /killed by SIGKILL/, where);
+    // The point lies in the mount itself.
+    t.match(String(error), /killed by signal 9$/, where);
     sh('! mountpoint -q "$M" || umount "$M"', { env: { M: scene.mountpoint } });
     return false;
   }

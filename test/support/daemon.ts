@@ -1,6 +1,6 @@
 // Mounting a union view for the tests of real work: by the real `lamina` command, and by kernel overlayfs beside it with
 // the options that make it comparable. Every call is synchronous; LAMINA_MAIN names another build of the command.
-import { execFile, type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { execFile, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -195,6 +195,40 @@ export const laminafs: Kind = {
     };
   },
 };
+
+/** As `laminafs`, but served by a child of the test: there is one process to start, not two. */
+export const laminaChild: Kind = {
+  name: 'lamina',
+  mount(view) {
+    const argv = [MAIN, 'mount', '-f', '-o', optionString(view), view.mountpoint];
+    const { pid } = spawn(process.execPath, argv, {
+      env: { ...CLEAN, LC_ALL: 'C', ...view.env },
+      stdio: 'ignore',
+    });
+    if (pid === undefined) throw new Error(`${process.execPath} cannot be started`);
+    waitUntil(
+      () => mountsBelow(view.mountpoint).length > 0 || !isRunning(pid),
+      `the mount of ${view.mountpoint}`,
+    );
+    if (mountsBelow(view.mountpoint).length === 0)
+      throw new Error(`lamina ended before the mount: ${endOf(pid)}`);
+    return {
+      view,
+      daemon: pid,
+      umount() {
+        umountIfMounted(view.mountpoint);
+        waitGone(pid);
+      },
+    };
+  },
+};
+
+/** How a child ended that has not been waited for: the last field of proc_pid_stat(5). */
+function endOf(pid: number): string {
+  const status = Number(readFileSync(`/proc/${pid}/stat`, 'latin1').trim().split(' ').at(-1));
+  const signal = status & 0x7f;
+  return signal === 0 ? `status ${status >> 8}` : `killed by signal ${signal}`;
+}
 
 /** Both ways to mount, the one under test first. LAMINA_KIND leaves one of them, for trying a test by hand. */
 export const kinds: readonly Kind[] = [laminafs, overlayfs].filter(
