@@ -41,6 +41,7 @@ class Pool {
     std::unique_lock<std::mutex> lock(mutex_);
     queue_.push_back(item);
     if (idle_ >= queue_.size()) {
+      lock.unlock();  // or the thread would wake only to wait for the mutex
       wake_.notify_one();
     } else if (threads_ < kMostThreads && startThread()) {
       threads_++;
