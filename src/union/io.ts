@@ -47,7 +47,7 @@ export class FileHandle {
     /** The real file's descriptor; -1: it has not been needed. */
     private real: number,
     private isUpper: boolean,
-    /** Wants to know whether the file is read. */
+    /** Wants to know whether the real file is needed. */
     private foresight: Foresight | null = null,
   ) {}
 
@@ -57,6 +57,7 @@ export class FileHandle {
   /** A descriptor of the real file as it is now. */
   fd(): number {
     if (this.real < 0) {
+      this.needed();
       this.real = openReal(this.node, this.flags);
       this.isUpper = this.node.hasUpperData();
     } else if (!this.isUpper && this.node.hasUpperData()) {
@@ -69,8 +70,8 @@ export class FileHandle {
     return this.real;
   }
 
-  /** Somebody reads it: the kernel has its content from now on. */
-  read(): void {
+  /** Whoever needs the real file is about to read it: the kernel has its content from now on. */
+  private needed(): void {
     if (this.foresight === null) return;
     this.foresight.wasRead();
     this.foresight = null;
@@ -212,7 +213,6 @@ export function read(
   into: Buffer,
   at: number,
 ): number | Promise<number> {
-  handle.read();
   const fd = handle.fd();
   const got = preadNowait(fd, into, at, size, offset);
   if (got === size) return got;

@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { defaultConfig, Union } from '../../src/union/index.js';
 import { type Scratch, scratch } from './cleanup.js';
 import { type Kind, kinds, type Mounted, overlayfs, type Shell, sh, type View } from './daemon.js';
 import { fingerprint, rubbish, tree } from './daemon-tree.js';
@@ -90,6 +91,11 @@ export function setStage(t: Test, kind: Kind, options: StageOptions): Stage {
     python: script => sh('python3 -', { cwd: variables.M, env, input: `${PYTHON}\n${script}` }).trim(),
     sh: (script, shell) => sh(script, { cwd: s.dir, ...shell, env: { ...env, ...shell?.env } }),
   };
+}
+
+/** The stage's layers as a union in this process, which nobody mounts. */
+export function openUnion({ lowers, upper, work }: Stage): Union {
+  return Union.open({ ...defaultConfig(), lowers, upper, work });
 }
 
 /** Plays `play` over every kind, as subtests of a test called `name`. The stage is mounted when `play` begins. */

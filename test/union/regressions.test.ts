@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { Stat } from '../../src/base/index.js';
 import { O } from '../../src/sys/index.js';
-import { defaultConfig, Union } from '../../src/union/index.js';
 import { laminafs } from '../support/daemon.js';
-import { eachKind, setStage } from '../support/daemon-stage.js';
+import { eachKind, openUnion, setStage } from '../support/daemon-stage.js';
 
 const ROOT = { uid: 0, gid: 0, pid: 1, umask: 0 };
 const TRUNCATE = O.WRONLY | O.TRUNC;
@@ -63,12 +62,7 @@ void t.test('a copy-up while a big directory is being listed is not forgotten', 
       'mkdir l1/d l1/d/sub; (cd l1/d; seq -f %0200.0f 1 4000 | xargs touch); echo old >l1/d/f; : >l1/d/sub/g',
   });
   t.ok(statSync(join(stage.lowers[0]!, 'd')).size >= 512 * 1024, 'the directory is a big one');
-  const union = Union.open({
-    ...defaultConfig(),
-    lowers: [...stage.lowers],
-    upper: stage.upper,
-    work: stage.work,
-  });
+  const union = openUnion(stage);
   const out = new Stat();
   const dir = union.lookup(union.root, 'd', out)!;
   const file = union.lookup(dir, 'f', out)!;

@@ -4,9 +4,9 @@ import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { Stat } from '../../src/base/index.js';
 import { O } from '../../src/sys/index.js';
-import { defaultConfig, Union } from '../../src/union/index.js';
+import type { Union } from '../../src/union/index.js';
 import { laminafs } from '../support/daemon.js';
-import { eachKind, setStage } from '../support/daemon-stage.js';
+import { eachKind, openUnion, setStage } from '../support/daemon-stage.js';
 
 type Handle = Parameters<Union['read']>[0];
 
@@ -45,12 +45,7 @@ for n, fd in fds.items():
 
 void t.test('who opens and reads is told from who only opens', async t => {
   const stage = setStage(t, laminafs, { layers: MANY });
-  const union = Union.open({
-    ...defaultConfig(),
-    lowers: [...stage.lowers],
-    upper: stage.upper,
-    work: stage.work,
-  });
+  const union = openUnion(stage);
   const out = new Stat();
   const many = union.lookup(union.root, 'many', out)!;
   const into = Buffer.alloc(100);
