@@ -70,7 +70,7 @@ export function copyUp(stack: Stack, node: Node, how: CopyHow = {}): void | Prom
     return how.durable === true ? node.copying.then(() => copyUp(stack, node, how)) : node.copying;
   const stat = new Stat();
   ok(statx(node.fd(), node.leaf(), AT.SYMLINK_NOFOLLOW, stat.slots), node.describe());
-  refuseProtected(stat, node.describe(), how.despite);
+  refuseProtected(node, stat, how.despite);
   if (node.type !== DT.REG || how.empty === true || stat.size === 0) {
     const unborn = node.type === DT.REG ? unbornFile(stack) : unbornSpecial(stack, node, stat);
     bear(stack, node, stat, unborn, how);

@@ -13,11 +13,25 @@ const CARRIED = FS_FLAG.SYNC | FS_FLAG.NOATIME | FS_FLAG.APPEND | FS_FLAG.IMMUTA
 /** Which protected files an operation may change. */
 export type Despite = 'nothing' | 'append' | 'everything';
 
+/** Is what has these attributes immutable or append-only? */
+export function isProtected(stat: Stat): boolean {
+  return (stat.attributes & (STATX_ATTR.IMMUTABLE | STATX_ATTR.APPEND)) !== 0;
+}
+
+/** EPERM when the node is one of a lower layer that must not lose its name. */
+export function refuseGuarded(node: Node): void {
+  if (node.guarded && !node.isUpper()) throw protectedError(node);
+}
+
 /** EPERM when a lower file with these attributes must not be changed. */
-export function refuseProtected(stat: Stat, what: string, despite: Despite = 'nothing'): void {
+export function refuseProtected(node: Node, stat: Stat, despite: Despite = 'nothing'): void {
   if (despite === 'everything') return;
   const guards = STATX_ATTR.IMMUTABLE | (despite === 'append' ? 0 : STATX_ATTR.APPEND);
-  if ((stat.attributes & guards) !== 0) throw new SysError(E.EPERM, `${what} is immutable or append-only`);
+  if ((stat.attributes & guards) !== 0) throw protectedError(node);
+}
+
+function protectedError(node: Node): SysError {
+  return new SysError(E.EPERM, `${node.describe()} is immutable or append-only`);
 }
 
 /** The flags of an open lower file that its copy shall have. */

@@ -3,6 +3,7 @@ import { type ByteString, DT, E, S, Stat, SysError } from '../base/index.js';
 import { type RealDir, readMarks } from '../layer/index.js';
 import { AT, statx } from '../sys/index.js';
 import { showChangeTime } from './changetime.js';
+import { isProtected } from './fileflags.js';
 import { linkedUpper, lowerLinks } from './links.js';
 import { followRedirect } from './lowerwalk.js';
 import { find } from './merge.js';
@@ -30,15 +31,15 @@ export function lookup(stack: Stack, parent: Dir, name: ByteString, out: Stat): 
     : openFile(stack, parent, name, child, out);
 }
 
-/** As `lookup`, but `out` gets the attributes of lower files alone: what the upper has is asked nothing if it is known. */
-export function lookupNode(stack: Stack, parent: Dir, name: ByteString, out: Stat): Node | null {
+/** As `lookup`, without attributes: a node that is known is asked nothing. */
+export function lookupNode(stack: Stack, parent: Dir, name: ByteString): Node | null {
   const known = parent.names.get(name);
-  return known instanceof Node && known.isUpper() ? known : lookup(stack, parent, name, out);
+  return known instanceof Node ? known : lookup(stack, parent, name, stack.scratch);
 }
 
 /** As `lookupNode`, for a name that must be there: ENOENT. */
 export function lookupExisting(stack: Stack, parent: Dir, name: ByteString): Node {
-  const node = lookupNode(stack, parent, name, stack.scratch);
+  const node = lookupNode(stack, parent, name);
   if (node === null) throw new SysError(E.ENOENT, `${parent.describe()}/${name}`);
   return node;
 }
@@ -56,6 +57,7 @@ export function readStat(stack: Stack, node: Node, out: Stat): void {
 /** Turns the real file's attributes into the node's. */
 export function show(stack: Stack, node: Node, out: Stat): void {
   out.ino = node.ino;
+  if (!node.isUpper()) node.guarded = isProtected(out);
   if (keepsOwners(stack)) readOwner(stack, node.fd(), node.leaf(), out);
   // Veiled: see layer/spelling.ts.
   if (node.type === DT.CHR && (out.mode & S.IFMT) !== S.IFCHR) out.mode = S.IFCHR | (out.mode & 0o7777);

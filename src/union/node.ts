@@ -53,6 +53,7 @@ const KNOWN = 0x100;
 const PRELOADED = 0x200;
 const UNSYNCED = 0x400;
 const INCAPABLE = 0x800;
+const GUARDED = 0x1000;
 
 /** A file that is not a directory. */
 export class Node {
@@ -112,6 +113,14 @@ export class Node {
   }
   set incapable(value: boolean) {
     this.bits = value ? this.bits | INCAPABLE : this.bits & ~INCAPABLE;
+  }
+
+  /** Immutable or append-only in a lower layer. */
+  get guarded(): boolean {
+    return (this.bits & GUARDED) !== 0;
+  }
+  set guarded(value: boolean) {
+    this.bits = value ? this.bits | GUARDED : this.bits & ~GUARDED;
   }
 
   get name(): ByteString {

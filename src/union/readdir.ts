@@ -7,7 +7,7 @@ import { close, fsyncAsync } from '../sys/index.js';
 import { entryIno, lookup } from './lookup.js';
 import { complete } from './merge.js';
 import { NameOrder } from './nameorder.js';
-import type { Dir, Entry, Node } from './node.js';
+import { type Dir, type Entry, Node } from './node.js';
 import type { Stack } from './stack.js';
 
 const scratch = new Stat();
@@ -16,6 +16,8 @@ export class DirHandle {
   constructor(readonly node: Dir) {}
 }
 
+/** Seconds. */
+const LONG = 3600;
 /** Offsets of the two names that every directory has. */
 const FIRST = 2;
 
@@ -49,7 +51,7 @@ function emitOne(
   next: number,
   sink: DirSink<Node>,
 ): boolean {
-  if (sink.wantsNodes) {
+  if (sink.wantsNodes && !isKept(stack, child)) {
     const node = lookupQuietly(stack, dir, name);
     if (node === null) return true;
     if (node === undefined) return sink.entry(name, rawIno(stack, child), child.type, next);
@@ -59,6 +61,12 @@ function emitOne(
     return fits;
   }
   return sink.entry(name, inoOf(stack, dir, name, child), child.type, next);
+}
+
+/** Does the kernel have the file, and keep its attributes for longer than this listing will be of use? */
+function isKept({ config }: Stack, child: Entry | Node): boolean {
+  if (!(child instanceof Node) || !child.known || child.isUpper()) return false;
+  return config.timeouts.entry >= LONG && config.timeouts.attr >= LONG;
 }
 
 /** Undefined for an entry that cannot be looked up: it is listed all the same, and whoever asks for it is told why. */
@@ -84,12 +92,15 @@ function rawIno(stack: Stack, child: Entry | Node): number {
   return stack.inodes.number(child.real.layer.dev, child.ino);
 }
 
-/** Makes a directory's entries durable. */
-export async function fsyncDir(stack: Stack, handle: DirHandle, datasync: boolean): Promise<void> {
+/** Makes a directory's entries durable; or a descriptor to sync and close. */
+export function fsyncDir(stack: Stack, handle: DirHandle, datasync: boolean): void | Promise<void> | number {
   if (!stack.behaviour.fsync || !handle.node.isUpper()) return;
-  await stack.group?.settled();
-  const fd = openForReading(handle.node.upper());
-  const rc = await fsyncAsync(fd, datasync);
-  close(fd);
-  ok(rc, `fsync of ${handle.node.describe()}`);
+  const { group } = stack;
+  if (group === null || group.isSettled) return openForReading(handle.node.upper());
+  return group.settled().then(async () => {
+    const fd = openForReading(handle.node.upper());
+    const rc = await fsyncAsync(fd, datasync);
+    close(fd);
+    ok(rc, `fsync of ${handle.node.describe()}`);
+  });
 }

@@ -3,7 +3,7 @@
 import { type ByteString, crashPoint, E, ok, SysError } from '../base/index.js';
 import { AT, O, openChild, renameat2, unlinkat } from '../sys/index.js';
 import { copyUp, toChange } from './copyup.js';
-import { refuseProtected } from './fileflags.js';
+import { refuseGuarded } from './fileflags.js';
 import { changeNlink, isInIndex, noteNlink } from './links.js';
 import { lookupExisting } from './lookup.js';
 import { complete } from './merge.js';
@@ -15,7 +15,7 @@ export function unlink(stack: Stack, parent: Dir, name: ByteString): void | Prom
   stack.writable();
   const node = lookupExisting(stack, parent, name);
   if (node instanceof Dir) throw new SysError(E.EISDIR, node.describe());
-  if (!node.isUpper()) refuseProtected(stack.scratch, node.describe());
+  refuseGuarded(node);
   // The link count of the other names is kept in the index, which a file enters by copy-up.
   const copying = needsIndex(stack, node) ? copyUp(stack, node) : undefined;
   if (copying === undefined) return unlinkFreely(stack, node, parent, name);
@@ -100,7 +100,7 @@ export function rmdir(stack: Stack, parent: Dir, name: ByteString): void | Promi
   stack.writable();
   const dir = lookupExisting(stack, parent, name);
   if (!(dir instanceof Dir)) throw new SysError(E.ENOTDIR, dir.describe());
-  if (!dir.isUpper()) refuseProtected(stack.scratch, dir.describe());
+  refuseGuarded(dir);
   const listing = complete(dir);
   if (listing === undefined) return rmdirFreely(stack, dir, parent, name);
   return listing.then(() => {

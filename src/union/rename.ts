@@ -7,7 +7,7 @@ import { AT, mkdirat, RENAME, renameat2, statx } from '../sys/index.js';
 import { copyAttributes } from './copyattrs.js';
 import { copyUp, markImpure, toChange } from './copyup.js';
 import { makeVeiled } from './create.js';
-import { refuseProtected } from './fileflags.js';
+import { refuseGuarded } from './fileflags.js';
 import { changeNlink, noteNlink } from './links.js';
 import { lookupExisting, lookupNode } from './lookup.js';
 import { complete } from './merge.js';
@@ -48,14 +48,14 @@ function renameWith(stack: Stack, from: Place, to: Place, flags: number): void |
     throw new SysError(E.EINVAL, `rename of ${from.name} with flags ${flags}`);
   }
   const source = lookupExisting(stack, from.parent, from.name);
-  const target = lookupNode(stack, to.parent, to.name, scratch);
+  const target = lookupNode(stack, to.parent, to.name);
   if (isReservedName(to.name))
     throw new SysError(E.EPERM, `${to.name}: a name of this form would mean a deleted file`);
   if (to.parent.isUnlinked() && to.parent !== stack.root) throw new SysError(E.ENOENT, to.parent.describe());
   if (target !== null && (flags & RENAME.NOREPLACE) !== 0) throw new SysError(E.EEXIST, target.describe());
   if (target === null && exchange) throw new SysError(E.ENOENT, to.name);
   if (target === source) return;
-  if (target !== null && !target.isUpper()) refuseProtected(scratch, target.describe());
+  if (target !== null) refuseGuarded(target);
   checkKinds(source, to.parent, target, exchange);
   checkMovable(stack, source);
   if (exchange) checkMovable(stack, target!);

@@ -8,6 +8,7 @@ import { setStage } from '../support/daemon-stage.js';
 const TRIED = `
   no() { "$@" 2>/dev/null && echo "could $*" || echo "no $*"; }
   no bash -c 'echo x >>imm'; no bash -c ': >app'; no rm -f imm; no mv app q; no ln imm l; no chmod 700 imm; no touch imm
+  no rm -f app; no rmdir idir; : >other; no mv other imm; rm other
   echo y >>noat; echo z >>app; lsattr -d noat app imm dir | cut -c5,6,8
   chattr -i imm; echo w >>imm; : >new; chattr +i new; no bash -c 'echo x >>new'; no rm -f new; chattr -i new; rm new
   chattr -a app; cat imm app noat`;
@@ -19,6 +20,9 @@ const OUTCOME = [
   'no ln imm l',
   'no chmod 700 imm',
   'no touch imm',
+  'no rm -f app',
+  'no rmdir idir',
+  'no mv other imm',
   '--A',
   '-a-',
   'i--',
@@ -31,10 +35,10 @@ const OUTCOME = [
 for (const kind of kinds) {
   void t.test(`file flags on ${kind.name}`, t => {
     const stage = setStage(t, kind, {
-      layers: 'cd l1; for f in imm app noat; do echo $f >$f; done; mkdir dir',
+      layers: 'cd l1; for f in imm app noat; do echo $f >$f; done; mkdir dir idir',
     });
-    stage.sh('cd l1; chattr +i imm; chattr +a app; chattr +A noat');
-    stage.scratch.defer(() => stage.sh('chattr -i l1/imm; chattr -a l1/app'));
+    stage.sh('cd l1; chattr +i imm idir; chattr +a app; chattr +A noat');
+    stage.scratch.defer(() => stage.sh('chattr -i l1/imm l1/idir; chattr -a l1/app'));
     stage.mount();
     t.equal(stage.in(TRIED), `${OUTCOME.join('\n')}\n`);
     t.equal(stage.sh('lsattr -d l1/imm l1/app | cut -c5,6'), 'i-\n-a\n');
