@@ -1,12 +1,15 @@
-// Before each test file (.taprc): programs that a test starts are to start as a user starts them. tap has every node process load
-// its bookkeeping for coverage, which nobody here reads, and which costs a daemon more than its own start.
+// Before each test file (.taprc): programs that a test starts are to start as a user starts them.
 import { createRequire } from 'node:module';
 
 interface ProcessOnSpawn {
   removeAllListeners(): void;
 }
 
+// tap has every node process load its bookkeeping for coverage, which nobody here reads, and which costs a daemon more than its own
+// start.
 const processOnSpawn = createRequire(import.meta.url)('process-on-spawn') as ProcessOnSpawn;
 processOnSpawn.removeAllListeners();
 // Reading certificates takes as long as starting node; nothing here talks to the world.
 delete process.env.NODE_EXTRA_CA_CERTS;
+// What a child needs to run TypeScript, wherever it is started.
+process.execArgv = ['--enable-source-maps', `--import=${import.meta.resolve('tsx')}`];
