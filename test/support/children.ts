@@ -11,5 +11,5 @@ const processOnSpawn = createRequire(import.meta.url)('process-on-spawn') as Pro
 processOnSpawn.removeAllListeners();
 // Reading certificates takes as long as starting node; nothing here talks to the world.
 delete process.env.NODE_EXTRA_CA_CERTS;
-// What a child needs to run TypeScript, wherever it is started.
-process.execArgv = ['--enable-source-maps', `--import=${import.meta.resolve('tsx')}`];
+// Of what this process was started with, a child needs what makes it read TypeScript.
+process.execArgv = process.execArgv.filter(word => !/processinfo|support\/children/.test(word));
