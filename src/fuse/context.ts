@@ -93,7 +93,7 @@ export class Context {
   }
 
   /** Answers with the sync of a descriptor. */
-  sync(r: Request, fd: number, datasync: boolean): Promise<number | Answered> {
+  sync(r: Request, fd: number, datasync: boolean): Answer {
     const answered = this.syncAndAnswer(fd, datasync, r.uniqueLow, r.uniqueHigh);
     return answered === undefined ? fsyncAsync(fd, datasync) : answered.then(() => null);
   }

@@ -167,8 +167,7 @@ export interface FileSystem<N extends object = object, H extends object = object
   /** Entries from `offset` (0, or a `next` given before). */
   readdir(handle: H, offset: number, sink: DirSink<N>): void | Promise<void>;
   releasedir(handle: H): void;
-  /** Or a descriptor of the directory, opened for this: to sync and to close it is all that is to be done. */
-  fsyncdir(handle: H, datasync: boolean): void | Promise<void> | number;
+  fsyncdir(handle: H, datasync: boolean): void | Promise<void>;
   statfs(node: N): FsStat;
   syncfs(node: N): void | Promise<void>;
   /** The value, or -errno (ENODATA is common, so it is not thrown). */

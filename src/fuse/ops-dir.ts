@@ -1,6 +1,5 @@
 // Operations on open directories: decode, call, encode. The rows are in table.ts.
 import { E } from '../base/index.js';
-import { close } from '../sys/index.js';
 import type { Answer, Context } from './context.js';
 import { encodeOpen } from './encode.js';
 import { FSYNC_IN, READ_IN, RELEASE_IN } from './layout.js';
@@ -78,7 +77,6 @@ export function fsyncdir(c: Context, r: Request): Answer {
   const datasync = (r.u32(FSYNC_IN.flags) & FSYNC_FDATASYNC) !== 0;
   return withDirectory(c, r, r.u64(FSYNC_IN.fh), (handle): Answer => {
     const done = c.fs.fsyncdir(handle, datasync);
-    if (typeof done === 'number') return c.sync(r, done, datasync).finally(() => close(done));
     return done === undefined ? 0 : done.then(() => 0);
   });
 }

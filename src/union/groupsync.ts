@@ -76,11 +76,6 @@ export class GroupSync {
     this.clear(node);
   }
 
-  /** Is what has been copied so far durable? */
-  get isSettled(): boolean {
-    return this.last === null;
-  }
-
   /** Resolves when what has been copied so far is durable. */
   async settled(): Promise<void> {
     if (this.last !== null) ok(await this.last.done, `syncfs of ${this.upper.layer.path}`);

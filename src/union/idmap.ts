@@ -249,7 +249,7 @@ class IdMapped<N extends object, H extends object> implements FileSystem<N, H> {
     this.inner.releasedir(handle);
   }
 
-  fsyncdir(handle: H, datasync: boolean): void | Promise<void> | number {
+  fsyncdir(handle: H, datasync: boolean): void | Promise<void> {
     return this.inner.fsyncdir(handle, datasync);
   }
 

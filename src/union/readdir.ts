@@ -16,7 +16,7 @@ export class DirHandle {
   constructor(readonly node: Dir) {}
 }
 
-/** Seconds. */
+/** Seconds. What the kernel keeps for less, each listing tells it anew. */
 const LONG = 3600;
 /** Offsets of the two names that every directory has. */
 const FIRST = 2;
@@ -63,7 +63,7 @@ function emitOne(
   return sink.entry(name, inoOf(stack, dir, name, child), child.type, next);
 }
 
-/** Does the kernel have the file, and keep its attributes for longer than this listing will be of use? */
+/** Is this a lower file, which does not change, whose attributes the kernel has and will keep? */
 function isKept({ config }: Stack, child: Entry | Node): boolean {
   if (!(child instanceof Node) || !child.known || child.isUpper()) return false;
   return config.timeouts.entry >= LONG && config.timeouts.attr >= LONG;
@@ -92,15 +92,12 @@ function rawIno(stack: Stack, child: Entry | Node): number {
   return stack.inodes.number(child.real.layer.dev, child.ino);
 }
 
-/** Makes a directory's entries durable; or a descriptor to sync and close. */
-export function fsyncDir(stack: Stack, handle: DirHandle, datasync: boolean): void | Promise<void> | number {
+/** Makes a directory's entries durable. */
+export async function fsyncDir(stack: Stack, handle: DirHandle, datasync: boolean): Promise<void> {
   if (!stack.behaviour.fsync || !handle.node.isUpper()) return;
-  const { group } = stack;
-  if (group === null || group.isSettled) return openForReading(handle.node.upper());
-  return group.settled().then(async () => {
-    const fd = openForReading(handle.node.upper());
-    const rc = await fsyncAsync(fd, datasync);
-    close(fd);
-    ok(rc, `fsync of ${handle.node.describe()}`);
-  });
+  await stack.group?.settled();
+  const fd = openForReading(handle.node.upper());
+  const rc = await fsyncAsync(fd, datasync);
+  close(fd);
+  ok(rc, `fsync of ${handle.node.describe()}`);
 }

@@ -227,7 +227,7 @@ export class Union implements FileSystem<Node, Handle> {
     this.stack.shrink(node);
   }
 
-  fsyncdir(handle: Handle, datasync: boolean): void | Promise<void> | number {
+  fsyncdir(handle: Handle, datasync: boolean): Promise<void> {
     return fsyncDir(this.stack, openDirectory(handle), datasync);
   }
 
