@@ -11,5 +11,7 @@ const processOnSpawn = createRequire(import.meta.url)('process-on-spawn') as Pro
 processOnSpawn.removeAllListeners();
 // Reading certificates takes as long as starting node; nothing here talks to the world.
 delete process.env.NODE_EXTRA_CA_CERTS;
-// Of what this process was started with, a child needs what makes it read TypeScript.
-process.execArgv = process.execArgv.filter(word => !/processinfo|support\/children/.test(word));
+// Of what this process was started with, a child needs what makes it read TypeScript, wherever it is started.
+process.execArgv = process.execArgv
+  .filter(word => !/processinfo|support\/children/.test(word))
+  .map(word => word.replace('--import=./test/', `--import=${new URL('..', import.meta.url).href}`));

@@ -1,0 +1,4 @@
+// With `node --import`: runs the TypeScript of src and test as it stands.
+import { register } from 'node:module';
+
+register('./typescript-hooks.mjs', import.meta.url);
