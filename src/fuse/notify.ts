@@ -8,8 +8,15 @@ import { INVAL_ENTRY_OUT, INVAL_INODE_OUT, OUT_HEADER, put64, STORE_OUT, wordsOf
 import type { NodeTable } from './nodes.js';
 import { NOTIFY } from './protocol.js';
 
+interface Message {
+  readonly buffer: Buffer;
+  readonly words: Uint32Array;
+  /** Where the body starts, in words. */
+  readonly body: number;
+}
+
 /** A message's buffer: header with `code`, body of `bytes`. */
-function message(code: number, bytes: number): { buffer: Buffer; words: Uint32Array; body: number } {
+function message(code: number, bytes: number): Message {
   const length = OUT_HEADER.words * 4 + bytes;
   const buffer = Buffer.alloc((length + 3) & ~3).subarray(0, length);
   const words = wordsOf(Buffer.from(buffer.buffer, buffer.byteOffset, (length + 3) & ~3));
@@ -21,6 +28,9 @@ function message(code: number, bytes: number): { buffer: Buffer; words: Uint32Ar
 export class KernelNotifier implements Notifier<object> {
   /** Attribute notices that wait for the end of the request at hand. */
   private readonly stale = new Set<object>();
+  /** An attribute notice, and its length. */
+  private readonly notice = inode(0, -1);
+  private readonly noticeEnd = Int32Array.of(this.notice.buffer.length);
   private tail: Promise<void> = Promise.resolve();
   /** The message of `store`, and its length: there may be one with each open. */
   private content = message(NOTIFY.STORE, STORE_OUT.words * 4);
@@ -48,7 +58,7 @@ export class KernelNotifier implements Notifier<object> {
 
   data(node: object): void {
     const id = this.nodes.idOf(node);
-    if (id !== 0) this.aside(inode(id, 0));
+    if (id !== 0) this.aside(inode(id, 0).buffer);
   }
 
   entry(parent: object, name: ByteString): void {
@@ -64,13 +74,12 @@ export class KernelNotifier implements Notifier<object> {
   /** Writes the attribute notices; after the replies, which must not overtake them with older values. */
   flush(): void {
     if (this.stale.size === 0) return;
-    const ends = new Int32Array(1);
+    const { buffer, words, body } = this.notice;
     for (const node of this.stale) {
       const id = this.nodes.idOf(node);
       if (id === 0) continue;
-      const buffer = inode(id, -1);
-      ends[0] = buffer.length;
-      this.channel.write(buffer, ends, 1);
+      put64(words, body + INVAL_INODE_OUT.nodeid, id);
+      this.channel.write(buffer, this.noticeEnd, 1);
     }
     this.stale.clear();
   }
@@ -103,10 +112,11 @@ export class KernelNotifier implements Notifier<object> {
 }
 
 /** `offset` -1: attributes only; 0: all data as well. */
-function inode(id: number, offset: number): Buffer {
-  const { buffer, words, body } = message(NOTIFY.INVAL_INODE, INVAL_INODE_OUT.words * 4);
+function inode(id: number, offset: number): Message {
+  const made = message(NOTIFY.INVAL_INODE, INVAL_INODE_OUT.words * 4);
+  const { words, body } = made;
   put64(words, body + INVAL_INODE_OUT.nodeid, id);
   put64(words, body + INVAL_INODE_OUT.offset, offset);
   put64(words, body + INVAL_INODE_OUT.length, 0);
-  return buffer;
+  return made;
 }

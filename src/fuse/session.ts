@@ -99,11 +99,15 @@ export class Session implements Receiver {
     request.load(frame, start, end);
     const row = this.rows[request.opcode];
     if (row?.late === true && this.started && this.late.keep(frame, start, end)) return;
-    if (this.late.waiting && !(row?.overtakes?.(request) ?? false)) {
+    const behind = this.late.waiting;
+    let answer = behind && row?.overtakes?.(request) !== true ? undefined : this.run(request, row);
+    if (answer === undefined || (behind && (answer === -E.ENOSPC || answer === -E.EDQUOT))) {
+      // What was put off may free the room that this needs.
       this.catchUp();
       request.load(frame, start, end);
+      answer = this.run(request, row);
     }
-    this.perform(request, row);
+    this.answer(request, row, answer);
   }
 
   get behind(): boolean {
@@ -114,23 +118,26 @@ export class Session implements Receiver {
     const { current: request } = this;
     this.late.take((frame, start, end) => {
       request.load(frame, start, end);
-      this.perform(request, this.rows[request.opcode]);
+      const row = this.rows[request.opcode];
+      this.answer(request, row, this.run(request, row));
     });
     this.flush();
   }
 
-  private perform(request: Request, row: Row | undefined): void {
+  private run(request: Request, row: Row | undefined): Answer {
+    try {
+      if (row === undefined || !this.started) return this.special(request.opcode);
+      if (request.length < row.words) return -E.EINVAL;
+      return row.run(this.context, request);
+    } catch (error) {
+      return this.errno(error, request.opcode);
+    }
+  }
+
+  private answer(request: Request, row: Row | undefined, answer: Answer): void {
     const low = request.uniqueLow;
     const high = request.uniqueHigh;
     const opcode = request.opcode;
-    let answer: Answer;
-    try {
-      if (row === undefined || !this.started) answer = this.special(opcode);
-      else if (request.length < row.words) answer = -E.EINVAL;
-      else answer = row.run(this.context, request);
-    } catch (error) {
-      answer = this.errno(error, opcode);
-    }
     if (typeof answer !== 'number') this.later(answer, low, high, opcode, row);
     else if (row?.silent !== true) this.reply.finish(low, high, answer);
   }

@@ -21,8 +21,8 @@ export interface Row {
   /** Nobody waits for its effect, and it may be put off. */
   readonly late?: true;
   /**
-   * May it be done before requests that were put off? What needs no room may: a caller who has removed a file and closed it finds
-   * its room free.
+   * May it be done before requests that were put off? What needs no room may, or what finds out at once that there is none and is then
+   * done after them: a caller who has removed a file and closed it finds its room free.
    */
   readonly overtakes?: (r: Request) => boolean;
 }
@@ -48,10 +48,10 @@ const rows: readonly (readonly [opcode: number, row: Row])[] = [
   [OP.SYMLINK, { words: 0, run: names.symlink }],
   [OP.MKNOD, { words: layout.MKNOD_IN.words, run: names.mknod }],
   [OP.MKDIR, { words: layout.MKDIR_IN.words, run: names.mkdir }],
-  [OP.UNLINK, { words: 0, run: names.unlink }],
+  [OP.UNLINK, { words: 0, run: names.unlink, overtakes: always }],
   [OP.RMDIR, { words: 0, run: names.rmdir }],
-  [OP.RENAME, { words: layout.RENAME_IN.words, run: names.rename }],
-  [OP.RENAME2, { words: layout.RENAME2_IN.words, run: names.rename2 }],
+  [OP.RENAME, { words: layout.RENAME_IN.words, run: names.rename, overtakes: always }],
+  [OP.RENAME2, { words: layout.RENAME2_IN.words, run: names.rename2, overtakes: always }],
   [OP.LINK, { words: layout.LINK_IN.words, run: names.link }],
   [OP.OPEN, { words: layout.OPEN_IN.words, run: file.open, overtakes: file.onlyReads }],
   [OP.CREATE, { words: layout.CREATE_IN.words, run: file.create }],

@@ -59,6 +59,8 @@ t.test('lookups are counted, and forgetting them empties the tables', async t =>
 /** Notes the order in which it is asked. */
 class Noting extends Mirror {
   readonly order: string[] = [];
+  /** Is there no room before a release? */
+  full = false;
   override lookup(...args: Parameters<Mirror['lookup']>): ReturnType<Mirror['lookup']> {
     this.order.push('lookup');
     return super.lookup(...args);
@@ -70,6 +72,11 @@ class Noting extends Mirror {
   override open(...args: Parameters<Mirror['open']>): ReturnType<Mirror['open']> {
     this.order.push('open');
     return super.open(...args);
+  }
+  override unlink(...args: Parameters<Mirror['unlink']>): ReturnType<Mirror['unlink']> {
+    this.order.push('unlink');
+    if (this.full && !this.order.includes('release')) throw new SysError(E.ENOSPC, 'unlink');
+    return super.unlink(...args);
   }
   override release(...args: Parameters<Mirror['release']>): void {
     this.order.push('release');
@@ -107,6 +114,14 @@ t.test('a release waits until what needs no room has been answered', async t => 
   t.same(order, ['open', 'release'], 'an open for reading may come first');
   await wire.callAll(await release(), opening(O.WRONLY));
   t.same(order, ['release', 'open'], 'one for writing may not');
+  const remove = (name: string) => [OP.UNLINK, 1, new Body(0).text(name).done()] as const;
+  await client.writeFile('/g', 'x');
+  await client.writeFile('/h', 'x');
+  await wire.callAll(await release(), remove('g'));
+  t.same(order, ['unlink', 'release'], 'a name that goes may');
+  (fs as Noting).full = true;
+  await wire.callAll(await release(), remove('h'));
+  t.same(order, ['unlink', 'release', 'unlink'], 'and finds the room that the release frees');
   const late = await release();
   await wire.callAll(late);
   t.same(order, ['release'], 'with nothing else to do it is done');
