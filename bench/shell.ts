@@ -69,7 +69,11 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     detached: true,
   });
   running.add(child);
-  const kill = (): void => void process.kill(-child.pid!, 'SIGKILL');
+  let tooLong = false;
+  const kill = (): void => {
+    tooLong = true;
+    process.kill(-child.pid!, 'SIGKILL');
+  };
   const timer = options.limit === undefined ? undefined : setTimeout(kill, options.limit);
   const said = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -84,6 +88,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     running.delete(child);
   })) as [number | null, string | null];
   if (status === 0) return said.out;
+  if (tooLong) throw new Error(`took longer than ${options.limit! / 1000} s`);
   throw new Error(signal === null ? said.err.trim() || `status ${status}` : `killed by ${signal}`);
 }
 

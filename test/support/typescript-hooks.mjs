@@ -1,10 +1,10 @@
 // What node's loader asks so that it can run TypeScript as it stands (typescript.mjs registers it): an import of './x.js' finds
-// './x.ts', and what TypeScript makes of a file is kept in build/transpiled under a name made of all it depends on, because
-// making it anew for every process that a test starts took more time than most tests.
+// './x.ts', and what TypeScript makes of a file is kept in build/transpiled with a mark of all it depends on, because making
+// it anew for every process that a test starts took more time than most tests.
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename } from 'node:path';
+import { basename, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { threadId } from 'node:worker_threads';
 
@@ -14,6 +14,7 @@ const kept = new URL('build/transpiled/', top);
 const versions = [
   require('typescript/package.json').version,
   readFileSync(new URL('tsconfig.json', top), 'utf8'),
+  readFileSync(fileURLToPath(import.meta.url), 'utf8'),
 ];
 
 /** node's resolve hook. */
@@ -35,16 +36,23 @@ export async function load(url, context, next) {
 
 function transpiled(path, text) {
   const hash = createHash('sha256');
-  for (const part of [...versions, basename(path), text]) hash.update(part).update('\0');
-  const name = new URL(`${hash.digest('hex')}.js`, kept);
+  for (const part of [...versions, text]) hash.update(part).update('\0');
+  const mark = `\n// ${hash.digest('hex')}\n`;
+  const name = new URL(`${relative(fileURLToPath(top), path).replaceAll('/', '+')}.js`, kept);
+  const before = recall(name);
+  if (before?.endsWith(mark)) return before;
+  const made = transpile(path, text) + mark;
+  keep(name, made);
+  return made;
+}
+
+function recall(name) {
   try {
     return readFileSync(name, 'utf8');
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
+    return undefined;
   }
-  const made = transpile(path, text);
-  keep(name, made);
-  return made;
 }
 
 function transpile(path, text) {
