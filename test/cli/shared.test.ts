@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { close, listenUnix } from '../../src/sys/index.js';
 import { mountsBelow } from '../support/cleanup.js';
-import { CLIENT, isRunning, lamina, run, umount, waitGone, waitUntil } from '../support/daemon.js';
+import { CLIENT, isRunning, lamina, openFiles, run, umount, waitGone, waitUntil } from '../support/daemon.js';
 import { mountIdMapped } from '../support/idmapped.js';
 import { needs } from '../support/needs.js';
 import { end, holds, SOCKETS, stage } from '../support/shared-stage.js';
@@ -36,7 +36,7 @@ t.test('a process of its own: nothing of the caller is kept', async t => {
   t.equal(readlinkSync(`/proc/${pid}/cwd`), '/');
   for (const fd of [0, 1, 2]) t.equal(readlinkSync(`/proc/${pid}/fd/${fd}`), '/dev/null');
   t.equal(run(['ps', '-o', 'sess=', '-p', String(pid)]).stdout.trim(), String(pid), 'a session of its own');
-  const kept = readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  const kept = openFiles(pid);
   t.notOk(
     kept.some(path => path.startsWith(s.store) || path.startsWith(`${SOCKETS}/`)),
     'no directory of the store',

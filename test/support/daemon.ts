@@ -2,7 +2,7 @@
 // the options that make it comparable. Every call is synchronous; LAMINA_MAIN names another build of the command.
 import { execFile, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -110,6 +110,18 @@ export function optionString(view: View): string {
   if (view.upper !== undefined) options.push(`upperdir=${escapePath(view.upper)}`);
   if (view.work !== undefined) options.push(`workdir=${escapePath(view.work)}`);
   return [...options, ...(view.options ?? [])].join(',');
+}
+
+/** What the descriptors of a process are; one that it closes meanwhile is left out. */
+export function openFiles(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      return [];
+    }
+  });
 }
 
 /** Does the process run? One that has ended, with all its threads, and waits for its parent to notice does not. */
