@@ -47,6 +47,8 @@ export const inMemory: Start = async config => {
   return {
     tree: () => new MemoryTree(client, ''),
     usage: async exact => {
+      // Notes on copies that are not synced yet take room until they are.
+      await union.syncfs();
       if (exact) await union.counted();
       return union.usage()!;
     },
@@ -68,6 +70,8 @@ export const mounted: Start = async (config, mountpoint) => {
   return {
     tree: () => systemTree(mountpoint, ''),
     usage: async exact => {
+      // As above; fsync of a directory waits for them, too.
+      execFileSync('sync', [mountpoint]);
       for (;;) {
         process_.stdin.write('\n');
         const usage = JSON.parse((await lines.next()).value as string);
