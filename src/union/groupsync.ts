@@ -16,8 +16,6 @@ import type { Stack } from './stack.js';
 
 /** Copies that may wait for one sync; further ones are synced one by one. */
 const LARGEST = 4096;
-/** How long copies are collected before the sync that serves them: each one holds up whoever changes the file system meanwhile. */
-const COLLECTING_MILLISECONDS = 50;
 /** Notes taken off before requests get their turn. */
 const AT_A_TIME = 64;
 
@@ -36,10 +34,6 @@ export class GroupSync {
   /** The one that came last. */
   private last: Batch | null = null;
   private working: Promise<void> | null = null;
-  /** Somebody waits for the copies: they are synced without delay. */
-  private urgent = false;
-  /** Ends the collecting. */
-  private hurry: () => void = () => {};
   private failed = false;
   private count = 0;
 
@@ -61,9 +55,7 @@ export class GroupSync {
    * up. False: it has to be synced before it gets its name.
    */
   take(fd: number): boolean {
-    const size = this.filling?.nodes.size ?? 0;
-    if (size === LARGEST / 2) this.hurry();
-    if (this.failed || size >= LARGEST) return false;
+    if (this.failed || (this.filling !== null && this.filling.nodes.size >= LARGEST)) return false;
     const batch = this.filling ?? this.begin();
     return batch !== null && noteUnsynced(this.upper, fd, '', batch.mark);
   }
@@ -86,20 +78,12 @@ export class GroupSync {
 
   /** Resolves when what has been copied so far is durable. */
   async settled(): Promise<void> {
-    if (this.last === null) return;
-    this.expedite();
-    ok(await this.last.done, `syncfs of ${this.upper.layer.path}`);
+    if (this.last !== null) ok(await this.last.done, `syncfs of ${this.upper.layer.path}`);
   }
 
   /** Waits for all that goes on. */
   async close(): Promise<void> {
-    this.expedite();
     await this.working;
-  }
-
-  private expedite(): void {
-    this.urgent = true;
-    this.hurry();
   }
 
   private begin(): Batch | null {
@@ -118,31 +102,18 @@ export class GroupSync {
   }
 
   private async work(): Promise<void> {
+    // Copies of this turn come along.
+    await Promise.resolve();
     do {
-      while (this.filling !== null && !this.failed) {
-        await this.collect();
-        await this.sync(this.filling);
-      }
+      while (this.filling !== null && !this.failed) await this.sync(this.filling);
       // The end of the notes is durable too, once no more copies come.
       await fsyncAsync(this.upper.work.rootFd, false);
     } while (this.filling !== null && !this.failed);
     this.working = null;
   }
 
-  /** Resolves when it is time for a sync. */
-  private collect(): Promise<void> {
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, this.urgent ? 0 : COLLECTING_MILLISECONDS);
-      this.hurry = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
   private async sync(batch: Batch): Promise<void> {
     this.filling = null;
-    this.urgent = false;
     const rc = await syncfsAsync(this.upper.layer.rootFd);
     if (rc < 0) {
       // Mark and notes stay: what is not known to be on the disk is not to be trusted after a crash.
